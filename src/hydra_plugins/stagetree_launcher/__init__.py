@@ -1,0 +1,1 @@
+"""The ``local`` launcher: one operating-system process a job, on this machine."""

@@ -1,0 +1,61 @@
+"""One process of the ``local`` launcher: ``python -m ..._child PAYLOAD RESULT``."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import cloudpickle
+from hydra.core.singleton import Singleton
+from hydra.core.utils import run_job, setup_globals
+from omegaconf import open_dict
+
+from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated, raise_on_sigterm
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Run the job of a payload file and leave its result; return the exit code."""
+    payload, result = Path(sys.argv[1]), Path(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_on_sigterm()
+    _end_with_parent()
+    try:
+        setup_globals()
+        state, job = cloudpickle.loads(payload.read_bytes())
+        context, task, config, overrides, number = job
+        Singleton.set_state(state)
+        composed = context.config_loader.load_sweep_config(config, overrides)
+        with open_dict(composed):
+            composed.hydra.job.id = str(number)
+            composed.hydra.job.num = number
+        returned = run_job(
+            task_function=task,
+            config=composed,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+            hydra_context=context,
+        )
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Terminated:
+        return TERMINATED
+    result.write_bytes(cloudpickle.dumps(returned))
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to send us SIGTERM should the launcher be killed, so that no worker stays on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:
+            raise_on_sigterm()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

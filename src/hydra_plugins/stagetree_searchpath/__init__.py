@@ -1,0 +1,1 @@
+"""Lets Hydra read ``experiments/`` and ``sweeps/`` as the groups ``experiment`` and ``sweep``."""

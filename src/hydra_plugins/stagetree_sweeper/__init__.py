@@ -1,0 +1,1 @@
+"""The ``stagetree`` sweeper: searches on any Hydra launcher, for any Hydra app."""

@@ -1,0 +1,246 @@
+"""The sweeper's work: from a command line to a finished study."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method
+from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
+
+from hydra_plugins.stagetree_sweeper._console import Console, complain, say
+from stagetree.core.errors import ConfigError, Fault, StagetreeError
+from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
+from stagetree.search import overrides, question, results, samplers, study
+from stagetree.search.attempt import App
+from stagetree.search.plan import SearchPlan
+from stagetree.search.validate import validate
+from stagetree.search.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from stagetree.core.trials import TrialRow
+
+DEFAULT_TRIALS = 20
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+LOCAL = "hydra_plugins.stagetree_launcher.local.LocalLauncher"
+
+
+def sweep(
+    options: Mapping[str, Any],
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    arguments: Sequence[str],
+) -> list[TrialRow]:
+    """Run a search; see :meth:`StagetreeSweeper.sweep`."""
+    try:
+        search = _Search(options, context, task, config, arguments)
+        return search.run()
+    except ConfigError as error:
+        count = "1 fault" if len(error.faults) == 1 else f"{len(error.faults)} faults"
+        complain("\n".join([f"{count} in the search:", *(f"  {fault}" for fault in error.faults)]))
+        raise SystemExit(2) from error
+    except StagetreeError as error:
+        complain(f"error: {error}")
+        raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        complain("interrupted; the same line again goes on from here")
+        raise SystemExit(INTERRUPTED) from error
+    except Terminated as error:
+        complain("terminated; the same line again goes on from here")
+        raise SystemExit(TERMINATED) from error
+
+
+class _Search:
+    """One ``-m`` command line."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        context: HydraContext,
+        task: TaskFunction,
+        config: DictConfig,
+        arguments: Sequence[str],
+    ) -> None:
+        self.options = options
+        self.context = context
+        line = overrides.split(arguments, options["params"] or {}, context.config_loader)
+        self.space = overrides.space(line.sweeps, config, options["seed"])
+        self.sampler = samplers.choose(_plain(options["sampler"]), self.space)
+        samplers.build_pruner(_plain(options["pruner"]))
+        self.directions = question.directions(options["direction"])
+        self.question = question.fingerprint(
+            config, self.space, self.directions, options["metric"], options["ignore"]
+        )
+        app = Path(sys.argv[0]).name
+        name = options["study_name"] or question.default_name(self.question, app)
+        self.config = _named(config, name)
+        directory = question.directory(self.config, name)
+        _set(self.config, "hydra.sweep.dir", str(directory))
+        self.app = App(task, context, self.config)
+        self.plan = self._plan(name, directory, line.fixed)
+        self.console = Console(self.directions[0], self._metric_names())
+
+    def run(self) -> list[TrialRow]:
+        """Validate, work, and report.
+
+        Raises:
+            SystemExit: 1 when no trial completed or too many failed.
+        """
+        validate(self.app, self.plan.fixed, self.space, self._check())
+        self._open()
+        died = self._launch() if self._missing() else []
+        rows = self._rows()
+        best = results.best(rows, self.directions[0])
+        self.console.summary(rows, best)
+        failed = sum(row.state == "failed" for row in rows)
+        if best is None or self.plan.too_many_failures(failed) or (died and self._missing()):
+            self._explain_failure(rows, died)
+            raise SystemExit(1)
+        return rows
+
+    def _plan(self, name: str, directory: Path, fixed: tuple[str, ...]) -> SearchPlan:
+        options = self.options
+        total = options["n_trials"]
+        if total is not None and total < 1:
+            message = f"expected at least 1 trial but got {total}"
+            raise ConfigError([Fault("hydra.sweeper.n_trials", message)])
+        if self.space.discrete and self.sampler["_target_"] == samplers.GRID:
+            total = self.space.size if total is None else min(total, self.space.size)
+        return SearchPlan(
+            name=name,
+            directory=directory,
+            storage=options["storage"],
+            space=self.space,
+            fixed=fixed,
+            metric=options["metric"],
+            sampler=self.sampler,
+            pruner=_plain(options["pruner"]),
+            total=DEFAULT_TRIALS if total is None else total,
+            max_attempts=options["max_attempts"],
+            max_failures=options["max_failures"],
+            timeout=options["timeout"],
+            wait=options["wait"],
+            heartbeat=options["heartbeat"],
+            grace=options["grace"],
+            command=_command(fixed),
+        )
+
+    def _metric_names(self) -> tuple[str, ...]:
+        if len(self.directions) == 1:
+            return (self.options["metric"] or "value",)
+        return tuple(f"value {index}" for index in range(len(self.directions)))
+
+    def _check(self) -> Callable[[DictConfig], object] | None:
+        path = self.options["check"]
+        return get_method(path) if path else None
+
+    def _open(self) -> None:
+        plan = self.plan
+        self.study = study.open_or_create(
+            plan.directory, plan.name, self.question, plan.storage, self.options["seed"]
+        )
+        OmegaConf.save(self.config, plan.directory / "multirun.yaml")
+        done = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+        pruner = (plan.pruner or {}).get("_target_") or "no pruning"
+        say(
+            f"study {plan.name}: {done} of {plan.total} trials done, "
+            f"{_last(plan.sampler['_target_'])}, {_last(pruner)}, "
+            f"{self._workers()} worker(s), {plan.directory}"
+        )
+
+    def _missing(self) -> bool:
+        rows = self._rows()
+        failed = sum(row.state == "failed" for row in rows)
+        return self.plan.places(self.study).open() and not self.plan.too_many_failures(failed)
+
+    def _rows(self) -> list[TrialRow]:
+        return results.rows(self.study)
+
+    def _workers(self) -> int:
+        """Return how many workers there is work for."""
+        trials = self.study.get_trials(deepcopy=False)
+        left = self.plan.total - sum(trial.state.is_finished() for trial in trials)
+        return max(1, min(int(self.options["n_workers"]), left))
+
+    def _launch(self) -> list[BaseException]:
+        """Run the workers to their end; return what ended those that died."""
+        workers = self._workers()
+        config = self.config
+        if workers > 1 and config.hydra.launcher.get("_target_") == BASIC:
+            config = copy.deepcopy(config)
+            with read_write(config), open_dict(config):
+                config.hydra.launcher = {"_target_": LOCAL}
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(self.context.config_loader, Callbacks()),
+            task_function=Worker(self.plan, self.app, self.console),
+            config=config,
+        )
+        jobs = [
+            [*self.plan.fixed, f"hydra.sweep.subdir=workers/{index}", "hydra.output_subdir=null"]
+            for index in range(workers)
+        ]
+        returns = launcher.launch(jobs, initial_job_idx=0)
+        return [job._return_value for job in returns if job.status != JobStatus.COMPLETED]
+
+    def _explain_failure(self, rows: Sequence[TrialRow], died: Sequence[BaseException]) -> None:
+        for error in died:
+            complain(f"a worker died: {type(error).__name__}: {error}")
+        failed = [row for row in rows if row.state == "failed"]
+        if failed:
+            place = self.plan.directory
+            complain(
+                f"{len(failed)} of {self.plan.total} trials failed; the last: {failed[-1].error}"
+            )
+            complain(f"Tracebacks are in the study ({place}), logs in its trial directories.")
+
+
+def _named(config: DictConfig, name: str) -> DictConfig:
+    """Return a copy of the sweep's configuration in which the study has its name."""
+    named = copy.deepcopy(config)
+    _set(named, "hydra.sweeper.study_name", name)
+    return named
+
+
+def _set(config: DictConfig, key: str, value: str) -> None:
+    """Set a Hydra option here and, as an override, in every configuration composed from it."""
+    with read_write(config), open_dict(config):
+        OmegaConf.update(config, key, value)
+        text = QuotedString(value, Quote.single).with_quotes()
+        config.hydra.overrides.hydra.append(f"{key}={text}")
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if isinstance(node, Container) else node
+
+
+def _last(dotted: str) -> str:
+    return dotted.rsplit(".", 1)[-1]
+
+
+def _command(fixed: Sequence[str]) -> str:
+    """Return the beginning of a command line that runs the same app with the same flags."""
+    program = sys.argv[0]
+    words = ["python", program] if program.endswith(".py") else [Path(program).name]
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for short, long in (
+        ("-cn", "--config-name"),
+        ("-cp", "--config-path"),
+        ("-cd", "--config-dir"),
+    ):
+        flags.add_argument(short, long)
+    given, _ = flags.parse_known_args(sys.argv[1:])
+    for name, value in vars(given).items():
+        words += [f"--{name.replace('_', '-')}", value] if value else []
+    return shlex.join([*words, *fixed])

@@ -1,0 +1,69 @@
+"""Options of ``hydra/sweeper=stagetree``.
+
+No ``from __future__ import annotations`` here: Hydra runs plugin modules before it registers them,
+and dataclasses look textual annotations up in the registered module.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class StagetreeSweeperConf:
+    """Options of the sweeper.
+
+    Attributes:
+        n_trials: How many trials the study shall have; unset: all points of a grid, else 20.
+        n_workers: How many workers the launcher starts.
+        study_name: Name of the study; unset: made from the question, so that the same command
+            line finds its study again.
+        storage: Database URL; unset: a journal file in the study's directory.
+        direction: ``maximize`` or ``minimize``, or a list of them.
+        metric: Which reported metric is the objective; unset: the only one that is reported.
+        sampler: An Optuna sampler's ``_target_`` and options; unset: the exhaustive grid where
+            all values can be listed, else TPE.
+        pruner: An Optuna pruner's ``_target_`` and options; unset: no pruning.
+        seed: Seed of the sampler; unset: drawn once and kept by the study.
+        params: The search space: key to override text, list or value. The command line wins.
+        max_attempts: How often a crashing trial is run before it counts as failed.
+        max_failures: Share of the trials that may fail before the study stops with exit code 1.
+        timeout: Seconds after which no trial is started that would not fit; unset: no limit.
+        wait: Whether a worker without work waits for other workers' trials, to take over those
+            of workers that die.
+        heartbeat: Seconds between a worker's signs of life.
+        grace: Seconds of silence after which a worker on another machine counts as dead.
+        ignore: Top-level keys of the configuration that may differ when a study is reopened.
+        check: Dotted path of a function that takes a composed configuration and raises
+            ``ConfigError`` where it cannot be run; called before any trial starts.
+    """
+
+    _target_: str = "hydra_plugins.stagetree_sweeper.sweeper.StagetreeSweeper"
+    _recursive_: bool = False
+    n_trials: int | None = None
+    n_workers: int = 1
+    study_name: str | None = None
+    storage: str | None = None
+    direction: Any = "minimize"
+    metric: str | None = None
+    sampler: Any = None
+    pruner: Any = None
+    seed: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    max_attempts: int = 3
+    max_failures: float = 0.5
+    timeout: float | None = None
+    wait: bool = True
+    heartbeat: float = 2.0
+    grace: float = 20.0
+    ignore: list[str] = field(default_factory=lambda: ["paths", "tracker", "progress", "threads"])
+    check: str | None = None
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="stagetree",
+    node=StagetreeSweeperConf,
+    provider="stagetree",
+)

@@ -1,0 +1,131 @@
+"""What a lease file says of its holder, and whether that holder is still alive."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A lease file as read at one moment; any sign of life makes it unequal."""
+
+    token: str
+    counter: int
+    mtime: int
+    inode: int
+    machine: str = ""
+    pid: int = 0
+    started: str = ""
+    heartbeat: float = 0.0
+
+
+def look(path: Path) -> Seen | None:
+    """Read a lease file; ``None`` when there is none. Garbage gets a token of its own."""
+    try:
+        with path.open("rb") as file:
+            stamp = os.fstat(file.fileno())
+            data = file.read(4096)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    mtime, inode = stamp.st_mtime_ns, stamp.st_ino
+    try:
+        fields = json.loads(data)
+        return Seen(
+            token=str(fields["token"]),
+            counter=int(fields["counter"]),
+            mtime=mtime,
+            inode=inode,
+            machine=str(fields["machine"]),
+            pid=int(fields["pid"]),
+            started=str(fields["started"]),
+            heartbeat=float(fields.get("heartbeat", 0.0)),
+        )
+    except (ValueError, KeyError, TypeError):
+        return Seen(token=f"{inode:x}-{mtime:x}", counter=0, mtime=mtime, inode=inode)
+
+
+def content(token: str, counter: int, heartbeat: float = 0.0) -> bytes:
+    """Return a lease file's text, padded so that a higher counter overwrites it in place."""
+    identity = _identity(os.getpid())
+    fields = {"token": token, **identity, "heartbeat": heartbeat, "counter": counter}
+    text = json.dumps(fields)
+    return text.ljust(len(text) - len(str(counter)) + 20).encode("ascii")
+
+
+_first_seen: dict[str, tuple[Seen, float]] = {}
+
+
+def is_stale(path: Path, seen: Seen, grace: float) -> bool:
+    """Judge the holder: gone from this machine, or silent for ``grace`` seconds of our clock.
+
+    A holder that beats slower than the waiter expects is given three of its own beats.
+    """
+    if seen.pid and seen.machine == _identity(os.getpid())["machine"]:
+        started = _started(seen.pid)
+        if started is not None and started != seen.started:
+            return True
+    now = time.monotonic()
+    before, since = _first_seen.get(str(path), (None, now))
+    if before != seen:
+        _first_seen[str(path)] = (seen, now)
+        return False
+    return now - since >= max(grace, 3 * seen.heartbeat)
+
+
+@functools.lru_cache(maxsize=1)
+def _identity(pid: int) -> dict[str, str | int]:
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": pid,
+        "started": _started(pid) or "",
+    }
+
+
+def _machine() -> str:
+    """Name the place where a process number means one process: host, boot, pid namespace."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
+    return f"unknown {secrets.token_hex(8)}"  # no two agree: only silence counts
+
+
+def _started(pid: int) -> str | None:
+    """Return when process ``pid`` started, in ticks since boot.
+
+    Empty when there is no such process or it has ended and waits to be reaped; ``None`` when
+    this system does not tell.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return None if _exists(pid) else ""
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _exists(pid: int) -> bool:
+    """Return whether the process is there, though ``/proc`` may hide it from us."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def forget(path: Path | None = None) -> None:
+    """Drop what was observed of ``path``, or of every path."""
+    if path is None:
+        _first_seen.clear()
+    else:
+        _first_seen.pop(str(path), None)

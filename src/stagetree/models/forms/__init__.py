@@ -1,0 +1,1 @@
+"""Runners, one module a model form."""

@@ -1,0 +1,99 @@
+"""What runs a stored model, whatever its form: arrays in, logits out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from stagetree.core.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy as np
+    from transformers import PreTrainedTokenizerBase
+
+    from stagetree.models.format import Manifest
+
+
+class Runner(ABC):
+    """A stored model, opened to be asked. The same directory gives the same bits anywhere.
+
+    That holds between processes on one machine with the same number of threads.
+
+    Attributes:
+        form: Registered name of the model form it opens.
+        directory: The model directory.
+        manifest: Its manifest.
+        numerics: Arithmetic it computes with.
+    """
+
+    form: ClassVar[str]
+
+    def __init__(self, directory: Path, manifest: Manifest, numerics: str) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.numerics = numerics
+
+    @classmethod
+    @abstractmethod
+    def open(
+        cls,
+        directory: Path,
+        manifest: Manifest,
+        threads: int | None = None,
+        numerics: str | None = None,
+        device: str | None = None,
+    ) -> Runner:
+        """Open a model directory; see :func:`stagetree.models.load.load`."""
+
+    @abstractmethod
+    def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
+        """Return the model's raw outputs for a padded batch.
+
+        Args:
+            batch: ``input_ids`` and what else the model takes, each (batch, length), as torch
+                tensors or numpy arrays. Entries the model does not know, such as labels, are
+                ignored; without ``attention_mask`` every position counts.
+
+        Returns:
+            float32, (batch, length, labels) for token tasks, (batch, labels) for sequence tasks.
+        """
+
+    @abstractmethod
+    def limited(self, threads: int) -> AbstractContextManager[None]:
+        """Compute with this many CPU threads inside the block."""
+
+    @property
+    def task(self) -> str:
+        """Kind of the task it was made for."""
+        return self.manifest.task
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Label names, in the order of the last axis of ``logits``."""
+        return self.manifest.labels
+
+    @property
+    def max_length(self) -> int:
+        """Longest input it was made for, in sub-words."""
+        return self.manifest.max_length
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, however they are stored."""
+        return self.manifest.parameters
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer stored beside the model."""
+        from stagetree.models.huggingface import stored_tokenizer
+
+        return stored_tokenizer(self.directory)
+
+
+FORMS: Registry[type[Runner]] = Registry("model form", "stagetree.models.forms")
+"""Every model form; a new one is a new module in ``stagetree.models.forms``."""

@@ -1,0 +1,128 @@
+"""One stage being computed: its curve kept, its result scored, its record written."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stagetree.core.errors import TrialFailed, TrialPruned
+from stagetree.core.reporting import Reporter, StageInfo
+from stagetree.pipeline.nodes import Node, Pipeline
+from stagetree.pipeline.record import Record
+from stagetree.pipeline.store import Work
+from stagetree.stages.base import StageContext
+
+
+class Execution:
+    """Computes one node inside the work area that the store gave for it."""
+
+    def __init__(
+        self, pipeline: Pipeline, node: Node, stage: StageInfo, work: Work, reporter: Reporter
+    ) -> None:
+        self._pipeline = pipeline
+        self._node = node
+        self._stage = stage
+        self._work = work
+        self._reporter = reporter
+        self._curve: list[dict[str, Any]] = list(work.read_curve())
+        self._earlier = self._curve[-1]["seconds"] if self._curve else 0.0
+        self._start = 0.0
+
+    def run(self, inputs: Mapping[str, Path], cache: Path) -> Record:
+        """Run the stage and return its record, its model directory filled and scored.
+
+        The points of an interrupted earlier attempt are told to the reporter first.
+
+        Raises:
+            TrialPruned: The reporter ended the trial; checkpoints are removed, the curve stays.
+        """
+        from stagetree.data.load import load as load_corpus
+
+        _import_heavy()
+        self._start = time.perf_counter()
+        try:
+            for point in self._curve:
+                self._tell(point["fraction"], point["metrics"])
+            corpus = load_corpus(self._pipeline.data)
+            context = StageContext(
+                name=self._node.name,
+                inputs=inputs,
+                output=self._work.output,
+                scratch=self._work.scratch / "stage",
+                cache=cache,
+                model=self._pipeline.model,
+                task=self._pipeline.task,
+                corpus=corpus,
+                seed=self._pipeline.seed,
+                numerics=self._pipeline.numerics,
+                stepped=self._stepped,
+                evaluated=self._evaluated,
+            )
+            context.scratch.mkdir(parents=True, exist_ok=True)
+            self._node.stage.run(self._node.config, context)
+            return self._record(context)
+        except TrialPruned:
+            shutil.rmtree(self._work.scratch / "stage", ignore_errors=True)
+            raise
+
+    def _seconds(self) -> float:
+        return float(self._earlier) + time.perf_counter() - self._start
+
+    def _stepped(self, step: int, total: int, logs: Mapping[str, float]) -> None:
+        self._work.check()  # a worker that slept too long has a successor; leave it the work area
+        self._reporter.stepped(self._stage, step, total, logs)
+
+    def _evaluated(self, fraction: float, metrics: Mapping[str, float]) -> None:
+        if self._curve and fraction <= self._curve[-1]["fraction"]:
+            return  # an earlier attempt reported it
+        plain = {name: float(value) for name, value in metrics.items()}
+        point = {"fraction": fraction, "metrics": plain, "seconds": round(self._seconds(), 3)}
+        if not all(math.isfinite(value) for value in plain.values()):
+            raise TrialFailed(
+                f"stage {self._node.name!r}: a metric is not finite at {fraction:.0%}: {plain}"
+            )
+        self._work.append_curve(point)
+        self._curve.append(point)
+        self._tell(fraction, plain)
+
+    def _tell(self, fraction: float, metrics: Mapping[str, float]) -> None:
+        """Tell of an evaluation; the last one is told of when the result lies in the store."""
+        if fraction < 1.0:
+            self._reporter.evaluated(self._stage, fraction, metrics)
+
+    def _record(self, context: StageContext) -> Record:
+        """Score the artefact as a user will open it, and write down how it came to be."""
+        from stagetree.pipeline.environment import environment
+        from stagetree.pipeline.scoring import score
+
+        scores, costs = score(context)
+        metrics = {**scores.metrics, **costs}
+        if not self._curve or self._curve[-1]["fraction"] < 1.0:
+            self._evaluated(1.0, scores.metrics)
+        node = self._node
+        return Record(
+            signature=node.signature,
+            kind=node.stage.kind,
+            name=node.name,
+            version=node.stage.VERSION,
+            config=node.fields,
+            inputs=list(node.inputs),
+            data=self._pipeline.data_fingerprint,
+            model=self._pipeline.model_revision,
+            seed=self._pipeline.seed,
+            metrics={name: float(value) for name, value in metrics.items()},
+            per_class={name: dict(row) for name, row in scores.per_class.items()},
+            curve=list(self._curve),
+            seconds=round(self._seconds(), 3),
+            environment=environment(self._pipeline.numerics, Path.cwd()),
+        )
+
+
+def _import_heavy() -> None:
+    """Import what every stage needs, so that the first stage of a process is not charged for it."""
+    import stagetree.training.engine
+    import stagetree.training.evaluation  # noqa: F401

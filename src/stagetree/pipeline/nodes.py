@@ -1,0 +1,62 @@
+"""A pipeline as nodes of the stage tree: each stage with its inputs and its signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stagetree.data.config import DataConfig
+from stagetree.models.config import ModelConfig
+from stagetree.stages.base import Stage
+from stagetree.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage of a pipeline.
+
+    Attributes:
+        name: Its name in the pipeline.
+        stage: Its kind's class.
+        config: Its typed configuration.
+        fields: What of the configuration its signature covers.
+        roles: Names of the stages it starts from, by role, in signature order.
+        inputs: Signatures of what it starts from; a first stage starts from the revision of
+            the pretrained model.
+        signature: Signature of its result.
+    """
+
+    name: str
+    stage: type[Stage]
+    config: Any
+    fields: dict[str, object]
+    roles: dict[str, str]
+    inputs: tuple[str, ...]
+    signature: str
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything a run needs, checked, with nothing heavy loaded yet.
+
+    Attributes:
+        nodes: The stages, in order.
+        model: The pretrained model.
+        data: The data.
+        task: The task.
+        data_fingerprint: Fingerprint of data and task, part of every signature.
+        model_revision: Revision of the pretrained model.
+        seed: Seed of everything random.
+        numerics: Resolved numerics.
+        metric: What the run returns: a metric of the last stage.
+    """
+
+    nodes: tuple[Node, ...]
+    model: ModelConfig
+    data: DataConfig
+    task: Task
+    data_fingerprint: str
+    model_revision: str
+    seed: int
+    numerics: str
+    metric: str

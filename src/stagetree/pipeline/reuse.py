@@ -1,0 +1,44 @@
+"""Which stages of a run the store already has, and what keeps the others from being reused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stagetree.pipeline import commandline
+from stagetree.pipeline.compose import compose
+from stagetree.pipeline.nodes import Node, Pipeline
+from stagetree.pipeline.store import Store
+from stagetree.pipeline.why import explain
+
+
+def reuse(words: Sequence[str], store: Store) -> list[dict[str, Any]]:
+    """Return a row a stage: its name, signature, whether it is stored, and what differs if not.
+
+    Raises:
+        ConfigError: The words do not describe a run.
+    """
+    pipeline = compose(commandline.load(words))
+    return [_row(pipeline, node, store) for node in pipeline.nodes]
+
+
+def _row(pipeline: Pipeline, node: Node, store: Store) -> dict[str, Any]:
+    stored = store.get(node.signature) is not None
+    return {
+        "stage": node.name,
+        "signature": node.signature,
+        "stored": stored,
+        "differences": [] if stored else explain(store, _wanted(pipeline, node)),
+    }
+
+
+def _wanted(pipeline: Pipeline, node: Node) -> dict[str, Any]:
+    return {
+        "kind": node.stage.kind,
+        "version": node.stage.VERSION,
+        "config": node.fields,
+        "inputs": list(node.inputs),
+        "data": pipeline.data_fingerprint,
+        "model": pipeline.model_revision,
+        "seed": pipeline.seed,
+    }

@@ -1,0 +1,150 @@
+"""Runs a pipeline node by node: what the store has is replayed, the rest is computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stagetree.core.errors import ConfigError, Fault, TrialFailed, TrialPruned
+from stagetree.core.reporting import Reporter, RunInfo, StageInfo, StageOutcome
+from stagetree.core.trials import StageRow
+from stagetree.pipeline.execution import Execution
+from stagetree.pipeline.nodes import Node, Pipeline
+from stagetree.pipeline.record import Record
+from stagetree.pipeline.store import Store, Work
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """A finished run.
+
+    Attributes:
+        value: The objective.
+        stages: What each stage gave, in order.
+    """
+
+    value: float
+    stages: tuple[StageRow, ...]
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch use this many CPU threads in this process."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def run(
+    pipeline: Pipeline, store: Store, cache: Path, reporter: Reporter, info: RunInfo
+) -> PipelineResult:
+    """Bring every stage's result into the store and return the objective.
+
+    A stage whose signature the store knows is not run: its learning curve is told to the
+    reporter again, so that whoever compares runs sees the same whether it was reused or not.
+
+    Args:
+        pipeline: What to run.
+        store: Where results are found and kept.
+        cache: Directory for what may be recomputed at any time.
+        reporter: Hears everything; may raise ``TrialPruned``.
+        info: Who is running.
+
+    Raises:
+        TrialPruned: The reporter ended the run.
+        TrialFailed: A loss or the objective is not a number.
+        StoreError: The store cannot be written.
+    """
+    reporter.run_started(info)
+    bring = _Bringer(pipeline, store, cache, reporter)
+    rows: list[StageRow] = []
+    try:
+        for index, node in enumerate(pipeline.nodes):
+            rows.append(bring(index, node))
+        value = _objective(pipeline, rows[-1])
+    except BaseException as error:
+        reporter.run_finished(_status(error), {"error": str(error), "stages": len(rows)})
+        raise
+    summary: dict[str, object] = {"value": value, "model_dir": rows[-1].model_dir}
+    reporter.run_finished("complete", {**rows[-1].metrics, **summary})
+    return PipelineResult(value, tuple(rows))
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, TrialPruned):
+        return "pruned"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def _objective(pipeline: Pipeline, row: StageRow) -> float:
+    if pipeline.metric not in row.metrics:
+        message = (
+            f"expected a metric of stage {row.name!r} but got {pipeline.metric!r}. "
+            f"It has: {', '.join(sorted(row.metrics))}."
+        )
+        raise ConfigError([Fault("objective.metric", message)])
+    value = row.metrics[pipeline.metric]
+    if not math.isfinite(value):
+        raise TrialFailed(f"the objective {pipeline.metric} of stage {row.name!r} is {value}")
+    return value
+
+
+class _Bringer:
+    """Brings the result of one node after the other into the store."""
+
+    def __init__(self, pipeline: Pipeline, store: Store, cache: Path, reporter: Reporter) -> None:
+        self._pipeline = pipeline
+        self._store = store
+        self._cache = cache
+        self._reporter = reporter
+
+    def __call__(self, index: int, node: Node) -> StageRow:
+        known = self._store.get(node.signature)
+        if known is not None:
+            return self._replay(index, node, known)
+        with self._store.open(node.signature) as work:
+            if work.record is not None:  # another worker finished it while this one waited
+                return self._replay(index, node, work.record)
+            return self._compute(index, node, work)
+
+    def _stage(self, index: int, node: Node, *, reused: bool) -> StageInfo:
+        total = len(self._pipeline.nodes)
+        stage = StageInfo(node.name, node.stage.kind, index, total, node.signature, reused)
+        self._reporter.stage_started(stage)
+        return stage
+
+    def _replay(self, index: int, node: Node, record: Record) -> StageRow:
+        stage = self._stage(index, node, reused=True)
+        for point in record.curve[:-1]:
+            self._reporter.evaluated(stage, point["fraction"], point["metrics"])
+        return self._finish(stage, record)
+
+    def _compute(self, index: int, node: Node, work: Work) -> StageRow:
+        stage = self._stage(index, node, reused=False)
+        execution = Execution(self._pipeline, node, stage, work, self._reporter)
+        record = work.publish(execution.run(self._inputs(node), self._cache))
+        return self._finish(stage, record)
+
+    def _inputs(self, node: Node) -> Mapping[str, Path]:
+        signatures = {other.name: other.signature for other in self._pipeline.nodes}
+        return {role: self._store.model_dir(signatures[name]) for role, name in node.roles.items()}
+
+    def _finish(self, stage: StageInfo, record: Record) -> StageRow:
+        """Tell of the last evaluation, which may end the trial, and of the stored result."""
+        directory = self._store.model_dir(record.signature)
+        outcome = StageOutcome(record.metrics, record.seconds, directory)
+        try:
+            for point in record.curve[-1:]:
+                self._reporter.evaluated(stage, point["fraction"], point["metrics"])
+        finally:
+            self._reporter.stage_finished(stage, outcome)
+        return StageRow(
+            name=stage.name,
+            kind=stage.kind,
+            signature=record.signature,
+            seconds=record.seconds,
+            reused=stage.reused,
+            model_dir=str(directory),
+            metrics=record.metrics,
+        )

@@ -1,0 +1,1 @@
+"""Searching: the study, its space, samplers and pruners, and the workers that run trials."""

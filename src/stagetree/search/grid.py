@@ -1,0 +1,81 @@
+"""Every point of a discrete space once, whoever asks and how often the study is reopened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from optuna.samplers import BaseSampler
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+    from stagetree.search.space import Space
+
+
+class GridSampler(BaseSampler):
+    """Gives each new trial the next point that no trial of the study has.
+
+    The points come in the order of the command line, the last key varying fastest, as Hydra's
+    own sweeper gives them. Unlike Optuna's sampler of this name it keeps no list of its own:
+    what was visited is read from the study. Asking must be serialised between workers, as
+    :class:`~stagetree.search.places.Places` does.
+
+    Args:
+        space: A discrete space.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the whole space: a point is taken as one."""
+        return self._space.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the next free point that agrees with what the trial has already.
+
+        Raises:
+            ValueError: Every point is taken.
+        """
+        others = study.get_trials(deepcopy=False)
+        taken = {self._place(other) for other in others if other.number != trial.number}
+        has = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        for point in self._space.points():
+            if self._positions(point) in taken:
+                continue
+            if all(point[name] == value for name, value in has.items() if name in point):
+                return point
+        raise ValueError(f"expected a free point but all {self._space.size} of the grid are taken")
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Refuse: a parameter outside the grid has no next value.
+
+        Raises:
+            ValueError: Always.
+        """
+        known = ", ".join(self._space.distributions)
+        raise ValueError(f"expected a parameter of the grid ({known}) but got {param_name!r}")
+
+    def _place(self, trial: FrozenTrial) -> tuple[int, ...] | None:
+        return self._positions({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+
+    def _positions(self, params: dict[str, Any]) -> tuple[int, ...] | None:
+        """Return a point as positions in the choices; ``None`` when it is not on the grid."""
+        try:
+            return tuple(
+                parameter.position(params[parameter.name]) for parameter in self._space.parameters
+            )
+        except (KeyError, ValueError):
+            return None

@@ -1,0 +1,153 @@
+"""Exactly N trials: every trial of a study is a place, and a dead worker's place is taken over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optuna import Study, Trial
+from optuna.trial import FrozenTrial, TrialState
+
+from stagetree.core.lease import Lease
+from stagetree.search.space import Space, suggest
+from stagetree.search.study import study_lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from optuna.samplers import BaseSampler
+
+MAX_DEATHS = 5
+"""How many workers may die in one trial before it counts as failed."""
+
+CRASHES = "crashes"
+DEATHS = "deaths"
+INTERRUPTED = "interrupted"
+ERROR = "error"
+LEASES = "leases"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that is ours to run.
+
+    Attributes:
+        trial: The trial, with all its parameters.
+        params: Its parameters by displayed name.
+        lease: Our hold on it; without it nothing may be told.
+    """
+
+    trial: Trial
+    params: dict[str, object]
+    lease: Lease
+
+
+class Places:
+    """Hands out the places of a study, one worker at a time.
+
+    Everything happens under the study's lease, so no two workers ask for the same point and the
+    count is exact. A running trial whose own lease is free belongs to a worker that is gone: it
+    is *continued*, as the same Optuna trial with the same parameters, before a new one is asked.
+
+    Args:
+        study: The study.
+        directory: Its directory, seen by all workers; it holds the leases.
+        total: How many trials the study shall have.
+        space: What every trial gets.
+        sampler: Gives the sampler for a trial's number.
+        heartbeat: Seconds between a worker's signs of life.
+        grace: Seconds of silence after which a worker on another machine counts as gone.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        directory: Path,
+        total: int,
+        space: Space,
+        sampler: Callable[[int], BaseSampler],
+        *,
+        heartbeat: float = 2.0,
+        grace: float = 20.0,
+    ) -> None:
+        self._study = study
+        self._directory = directory
+        self._total = total
+        self._space = space
+        self._sampler = sampler
+        self._heartbeat = heartbeat
+        self._grace = grace
+        self.others_running = False
+
+    def claim(self) -> Claim | None:
+        """Return a trial to run, or ``None`` when there is none to be had now.
+
+        After ``None``, ``others_running`` says whether waiting may help: another worker runs a
+        trial that could still become ours.
+        """
+        lock = study_lease(self._directory, self._heartbeat, self._grace)
+        lock.acquire(poll=0.02)
+        try:
+            trials = self._study.get_trials(deepcopy=False)
+            return self._abandoned(trials) or self._new(trials)
+        finally:
+            lock.release()
+
+    def open(self) -> bool:
+        """Return whether any place is untaken or its trial unfinished."""
+        trials = self._study.get_trials(deepcopy=False)
+        running = any(trial.state == TrialState.RUNNING for trial in trials)
+        return running or _started(trials) < self._total
+
+    def _abandoned(self, trials: Sequence[FrozenTrial]) -> Claim | None:
+        self.others_running = False
+        for frozen in trials:
+            if frozen.state != TrialState.RUNNING:
+                continue
+            lease = self._lease(frozen.number)
+            if not lease.try_acquire():
+                self.others_running = True
+                continue
+            claim = self._take_over(frozen, lease)
+            if claim is not None:
+                return claim
+        return None
+
+    def _take_over(self, frozen: FrozenTrial, lease: Lease) -> Claim | None:
+        """Continue a dead worker's trial, unless it has killed too many."""
+        self._study.sampler = self._sampler(frozen.number)
+        trial = Trial(self._study, frozen._trial_id)
+        if frozen.user_attrs.get(INTERRUPTED):
+            trial.set_user_attr(INTERRUPTED, False)
+            return self._claimed(trial, lease)
+        deaths = int(frozen.user_attrs.get(DEATHS, 0)) + 1
+        trial.set_user_attr(DEATHS, deaths)
+        if deaths <= MAX_DEATHS:
+            return self._claimed(trial, lease)
+        trial.set_user_attr(ERROR, f"{deaths} workers died while they ran this trial")
+        self._study.tell(trial, state=TrialState.FAIL)
+        lease.release()
+        return None
+
+    def _new(self, trials: Sequence[FrozenTrial]) -> Claim | None:
+        if _started(trials) >= self._total:
+            return None
+        self._study.sampler = self._sampler(len(trials))
+        trial = self._study.ask()
+        lease = self._lease(trial.number)
+        if not lease.try_acquire():  # a left-over of a deleted study: stale before long
+            self.others_running = True
+            return None
+        return self._claimed(trial, lease)
+
+    def _claimed(self, trial: Trial, lease: Lease) -> Claim:
+        return Claim(trial, suggest(trial, self._space), lease)
+
+    def _lease(self, number: int) -> Lease:
+        path = self._directory / LEASES / f"{number}.lock"
+        return Lease(path, heartbeat=self._heartbeat, grace=self._grace)
+
+
+def _started(trials: Sequence[FrozenTrial]) -> int:
+    return sum(trial.state != TrialState.WAITING for trial in trials)

@@ -1,0 +1,92 @@
+"""All that a worker must know of a search; it travels to other processes and machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stagetree.search.places import Places
+from stagetree.search.samplers import build_sampler
+from stagetree.search.study import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from optuna import Study
+    from optuna.samplers import BaseSampler
+
+    from stagetree.core.trials import TrialRow
+    from stagetree.search.space import Space
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search, ready to be worked on.
+
+    Attributes:
+        name: Name of the study.
+        directory: Its directory, absolute and seen by every worker.
+        storage: Database URL, or ``None`` for the journal in the directory.
+        space: The search space.
+        fixed: Overrides that every trial shares.
+        metric: The objective among reported metrics.
+        sampler: The sampler's configuration.
+        pruner: The pruner's configuration.
+        total: How many trials the study shall have.
+        max_attempts: How often a crashing trial is run before it counts as failed.
+        max_failures: Share of ``total`` that may fail before the study stops.
+        timeout: Seconds after which a worker starts no more trials; ``None``: never.
+        wait: Whether a worker waits for other workers' trials when no place is left.
+        heartbeat: Seconds between a worker's signs of life.
+        grace: Seconds of silence after which a worker elsewhere counts as gone.
+        command: Beginning of a command line that runs one trial again.
+    """
+
+    name: str
+    directory: Path
+    storage: str | None
+    space: Space
+    fixed: tuple[str, ...]
+    metric: str | None
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any] | None
+    total: int
+    max_attempts: int
+    max_failures: float
+    timeout: float | None
+    wait: bool
+    heartbeat: float
+    grace: float
+    command: str
+
+    def places(self, study: Study) -> Places:
+        """Return the places of the study."""
+        seed = seed_of(study)
+
+        def sampler(number: int) -> BaseSampler:
+            return build_sampler(self.sampler, self.space, seed, number)
+
+        return Places(
+            study,
+            self.directory,
+            self.total,
+            self.space,
+            sampler,
+            heartbeat=self.heartbeat,
+            grace=self.grace,
+        )
+
+    def too_many_failures(self, failed: int) -> bool:
+        """Return whether more trials failed than the whole study may have."""
+        return failed > self.max_failures * self.total
+
+
+class StudyListener(Protocol):
+    """Hears of finished trials, to print or to show them."""
+
+    def trial_finished(self, row: TrialRow, done: int, total: int) -> None:
+        """Be told of a trial that was just told to the study; ``done`` counts all ended ones."""
+
+    def study_finished(self, rows: list[TrialRow]) -> None:
+        """Be told once that a worker has nothing left to do."""

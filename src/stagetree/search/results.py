@@ -1,0 +1,87 @@
+"""Studies and their trials as plain records."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from stagetree.core.errors import ConfigError, Fault, unknown
+from stagetree.core.trials import StageRow, TrialRow
+from stagetree.search.journal import FILE, open_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+def rows(study: Study) -> list[TrialRow]:
+    """Return every trial of a study, by number."""
+    return [row(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def row(trial: FrozenTrial) -> TrialRow:
+    """Return a trial as a plain record."""
+    notes = trial.user_attrs
+    return TrialRow(
+        number=trial.number,
+        state=STATES[trial.state],
+        params=dict(trial.params),
+        values=tuple(trial.values or ()),
+        stages=tuple(_stage(stage) for stage in notes.get("stages", ())),
+        seconds=float(notes.get("seconds", 0.0)),
+        pruned_in=notes.get("pruned_in"),
+        error=notes.get("error") if trial.state == TrialState.FAIL else None,
+        command=str(notes.get("command", "")),
+    )
+
+
+def best(rows: Sequence[TrialRow], direction: str) -> TrialRow | None:
+    """Return the complete trial with the best first value, the earliest of equal ones."""
+    complete = [row for row in rows if row.state == "complete"]
+    sign = -1.0 if direction == "maximize" else 1.0
+    return min(complete, key=lambda row: (sign * row.values[0], row.number), default=None)
+
+
+def list_studies(root: Path) -> list[str]:
+    """Return the names of the studies with a journal in a directory of ``root``, sorted."""
+    return sorted(file.parent.name for file in root.glob(f"*/{FILE}"))
+
+
+def open_study(name: str, root: Path, url: str | None = None) -> Study:
+    """Open an existing study for reading.
+
+    Args:
+        name: Name of the study, or path of its directory.
+        root: Directory that holds the studies' directories.
+        url: Database URL, for a study that is not in a journal file.
+
+    Raises:
+        ConfigError: There is no such study; names the nearest one.
+    """
+    directory = Path(name) if (Path(name) / FILE).is_file() else root / name
+    storage: Any = None
+    if url or (directory / FILE).is_file():
+        with contextlib.suppress(KeyError):
+            storage = open_storage(directory, url)
+            return optuna.load_study(study_name=directory.resolve().name, storage=storage)
+        names = optuna.get_all_study_names(storage)
+        if len(names) == 1 and not url:
+            return optuna.load_study(study_name=names[0], storage=storage)
+        raise ConfigError([Fault("study", unknown("study", name, names))])
+    raise ConfigError([Fault("study", unknown("study", name, list_studies(root)))])
+
+
+def _stage(stage: Mapping[str, Any]) -> StageRow:
+    return StageRow(**stage)

@@ -1,0 +1,129 @@
+"""Samplers and pruners from their configuration, seeded so that a resumed study goes on alike."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import HydraException
+from hydra.utils import get_class, instantiate
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
+
+from stagetree.core.errors import ConfigError, Fault
+from stagetree.search.grid import GridSampler
+from stagetree.search.stage_pruner import StageAwarePruner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stagetree.search.space import Space
+
+GRID = f"{GridSampler.__module__}.{GridSampler.__qualname__}"
+TPE = {
+    "_target_": "optuna.samplers.TPESampler",
+    "n_startup_trials": 10,
+    "n_ei_candidates": 24,
+    "multivariate": True,
+    "constant_liar": True,
+}
+
+
+def choose(node: Mapping[str, Any] | None, space: Space) -> dict[str, Any]:
+    """Return the sampler's configuration, choosing one where none is named.
+
+    Without a choice a discrete space is walked point by point and any other searched by TPE
+    (Watanabe 2023, https://arxiv.org/abs/2304.11127).
+
+    Raises:
+        ConfigError: The grid sampler was chosen for a space with an interval, or the sampler
+            cannot be built.
+    """
+    if not node or not node.get("_target_"):
+        return {"_target_": GRID} if space.discrete else dict(TPE)
+    chosen = {str(key): value for key, value in node.items()}
+    if chosen["_target_"] == "optuna.samplers.GridSampler":
+        chosen = {"_target_": GRID}
+    if chosen["_target_"] == GRID and not space.discrete:
+        raise ConfigError(_intervals(space))
+    build_sampler(chosen, space, seed=0, number=0)
+    return chosen
+
+
+def build_sampler(node: Mapping[str, Any], space: Space, seed: int, number: int) -> BaseSampler:
+    """Build the sampler that trial ``number`` is asked from.
+
+    It is built anew for every trial, seeded by the study's seed and the trial's number: what it
+    draws depends on the trials before only, not on how often the study was restarted.
+
+    Raises:
+        ConfigError: ``_target_`` is no sampler, or refuses its options.
+    """
+    if node["_target_"] == GRID:
+        return GridSampler(space)
+    drawn = derive_seed(seed, number)
+    options: dict[str, Any] = {}
+    try:
+        kind = get_class(str(node["_target_"]))
+        known = inspect.signature(kind).parameters
+        if issubclass(kind, QMCSampler):  # one sequence for the study; its place is in the storage
+            options = {"seed": seed, "independent_sampler": RandomSampler(seed=drawn)}
+        elif "seed" in known:
+            options = {"seed": drawn}
+        sampler = _instantiate({**node, **options})
+    except (HydraException, TypeError, ValueError, ImportError) as error:
+        raise ConfigError([Fault("hydra.sweeper.sampler", _cause(error))]) from error
+    if not isinstance(sampler, BaseSampler):
+        raise ConfigError(
+            [Fault("hydra.sweeper.sampler", f"expected an Optuna sampler but got {sampler!r}")]
+        )
+    return sampler
+
+
+def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:
+    """Build the pruner: any Optuna pruner, made to compare trials stage by stage.
+
+    Raises:
+        ConfigError: ``_target_`` is no pruner, or refuses its options.
+    """
+    if not node or not node.get("_target_"):
+        return NopPruner()
+    try:
+        pruner = _instantiate(node)
+    except (HydraException, TypeError, ValueError, ImportError) as error:
+        raise ConfigError([Fault("hydra.sweeper.pruner", _cause(error))]) from error
+    if not isinstance(pruner, BasePruner):
+        raise ConfigError(
+            [Fault("hydra.sweeper.pruner", f"expected an Optuna pruner but got {pruner!r}")]
+        )
+    return pruner if isinstance(pruner, NopPruner) else StageAwarePruner(pruner)
+
+
+def derive_seed(seed: int, number: int) -> int:
+    """Return the seed of trial ``number``: 32 bits of a hash, so that neighbours share nothing."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
+
+
+def _intervals(space: Space) -> list[Fault]:
+    return [
+        Fault(
+            parameter.key.lstrip("+"),
+            "expected a list, choice or range, as the grid sampler visits every point, but got "
+            "an interval. Use another sampler, or list the values.",
+        )
+        for parameter in space.parameters
+        if not parameter.choices
+    ]
+
+
+def _instantiate(node: Mapping[str, Any]) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return instantiate(dict(node))
+
+
+def _cause(error: BaseException) -> str:
+    return str(error.__cause__ or error).strip().splitlines()[0]

@@ -1,0 +1,177 @@
+"""Pruning across stages: any Optuna pruner, shown only the stage that is running."""
+
+from __future__ import annotations
+
+import bisect
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from optuna import Study
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+    from optuna.storages import BaseStorage
+
+STAGE_STEPS = 10_000
+"""Steps that a stage takes on a trial's step axis: one for each hundredth of a percent."""
+
+_ATTRIBUTE = "stagetree:stage:"
+
+
+def step_of(index: int, fraction: float) -> int:
+    """Return the step of a report at ``fraction`` of stage number ``index``.
+
+    >>> step_of(0, 1.0), step_of(1, 0.5)
+    (10000, 15000)
+    """
+    return index * STAGE_STEPS + min(max(round(fraction * STAGE_STEPS), 1), STAGE_STEPS)
+
+
+def stage_attribute(index: int) -> str:
+    """Return the trial attribute that holds name and signature of stage number ``index``."""
+    return f"{_ATTRIBUTE}{index}"
+
+
+class StageAwarePruner(BasePruner):
+    """Lets ``inner`` compare a trial with others in its current stage only.
+
+    Other stages' reports are hidden and steps count from 1 to 10,000 within the stage, whatever
+    its place in each trial's pipeline, so that different metrics and lengths never mix. Trials
+    that share the stage's result (the same signature) are one piece of evidence, not several.
+    A trial that reported at other fractions is compared by its last report before.
+
+    Args:
+        inner: Any Optuna pruner, Hyperband and successive halving included.
+    """
+
+    def __init__(self, inner: BasePruner) -> None:
+        self.inner = inner
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether ``trial`` should stop, judged at its last reported step."""
+        if trial.last_step is None:
+            return False
+        index = (trial.last_step - 1) // STAGE_STEPS
+        name, signature = _identity(trial, index)
+        shown = _staged(trial, index, name)
+        storage = _StageStorage(study._storage, name, signature, shown)
+        view = Study(
+            study.study_name, cast("BaseStorage", storage), sampler=study.sampler, pruner=self.inner
+        )
+        return self.inner.prune(view, shown)
+
+
+def _identity(trial: FrozenTrial, index: int) -> tuple[str, str]:
+    """Return name and signature of a stage; a stage nobody described is known by its place."""
+    name, signature = trial.user_attrs.get(stage_attribute(index), (f"#{index}", ""))
+    return str(name), str(signature)
+
+
+def _staged(trial: FrozenTrial, index: int, name: str) -> FrozenTrial:
+    """Return a copy that shows only stage ``index``, with its pruner's own attributes."""
+    first, last = index * STAGE_STEPS + 1, (index + 1) * STAGE_STEPS
+    shown = copy.copy(trial)
+    shown.intermediate_values = {
+        step - index * STAGE_STEPS: value
+        for step, value in sorted(trial.intermediate_values.items())
+        if first <= step <= last
+    }
+    prefix = _prefix(name)
+    shown.system_attrs = {
+        key.removeprefix(prefix): value
+        for key, value in trial.system_attrs.items()
+        if key.startswith(prefix)
+    }
+    return shown
+
+
+def _prefix(name: str) -> str:
+    return f"stagetree:pruner:{name}:"
+
+
+@dataclass(frozen=True)
+class _Peer:
+    trial: FrozenTrial
+    signature: str
+
+    def rank(self) -> tuple[bool, int, int]:
+        """How well the trial stands for all that share its stage."""
+        complete = self.trial.state == TrialState.COMPLETE
+        return complete, len(self.trial.intermediate_values), -self.trial.number
+
+
+class _StageStorage:
+    """A study's storage as it would be had every trial only the current stage."""
+
+    def __init__(
+        self, storage: BaseStorage, name: str, signature: str, current: FrozenTrial
+    ) -> None:
+        self._storage = storage
+        self._name = name
+        self._signature = signature
+        self._current = current
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._storage, attribute)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the current trial and one peer for each other result of the stage."""
+        everything = self._storage.get_all_trials(study_id, deepcopy=False)
+        peers = _independent(self._peers(everything))
+        steps = list(self._current.intermediate_values)
+        for peer in peers:
+            _carry_forward(peer, steps)
+        trials = sorted([*peers, self._current], key=lambda trial: trial.number)
+        return [trial for trial in trials if states is None or trial.state in states]
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep what the inner pruner notes apart from its notes on other stages."""
+        self._storage.set_trial_system_attr(trial_id, _prefix(self._name) + key, value)
+
+    def _peers(self, trials: Iterable[FrozenTrial]) -> list[_Peer]:
+        peers: list[_Peer] = []
+        for trial in trials:
+            index = _index_of(trial.user_attrs, self._name)
+            if trial.number == self._current.number or index is None:
+                continue
+            signature = _identity(trial, index)[1]
+            if not signature or signature != self._signature:
+                peers.append(_Peer(_staged(trial, index, self._name), signature))
+        return peers
+
+
+def _index_of(attributes: Mapping[str, Any], name: str) -> int | None:
+    """Return the place of the stage called ``name`` in a trial, if it has reported there."""
+    for key, value in attributes.items():
+        if key.startswith(_ATTRIBUTE) and value[0] == name:
+            return int(key.removeprefix(_ATTRIBUTE))
+    return None
+
+
+def _independent(peers: Iterable[_Peer]) -> list[FrozenTrial]:
+    """Return one trial a signature, the one that says most; unsigned ones are all their own."""
+    best: dict[str, _Peer] = {}
+    for peer in peers:
+        key = peer.signature or f"#{peer.trial.number}"
+        if key not in best or peer.rank() > best[key].rank():
+            best[key] = peer
+    return [peer.trial for peer in best.values()]
+
+
+def _carry_forward(peer: FrozenTrial, steps: Iterable[int]) -> None:
+    """Give a peer a value at ``steps`` it passed without reporting: that of its last report."""
+    own = sorted(peer.intermediate_values)
+    for step in steps:
+        before = bisect.bisect_right(own, step)
+        passed = before < len(own) or peer.state == TrialState.COMPLETE
+        if before and passed and step not in peer.intermediate_values:
+            peer.intermediate_values[step] = peer.intermediate_values[own[before - 1]]

@@ -1,0 +1,170 @@
+"""Finding every fault of a search before its first trial starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from stagetree.core.errors import ConfigError, Fault, nearest, unknown
+
+if TYPE_CHECKING:
+    from stagetree.search.attempt import App
+    from stagetree.search.space import Parameter, Space
+
+Check = Callable[[DictConfig], object]
+
+
+def validate(app: App, fixed: Sequence[str], space: Space, check: Check | None = None) -> None:
+    """Try every value of the space once, the other parameters at their first value.
+
+    Options of config groups are composed; plain values are set in the composed configuration,
+    so a long list costs next to nothing. Nothing is imported or run that a trial would need.
+
+    Args:
+        app: The app.
+        fixed: Overrides that every trial shares.
+        space: The search space.
+        check: Raises :class:`ConfigError` for a configuration that composes but cannot be run.
+
+    Raises:
+        ConfigError: With every fault found.
+    """
+    validation = _Validation(app, fixed, space, check)
+    validation.run()
+    if validation.faults:
+        raise ConfigError(validation.faults)
+
+
+class _Validation:
+    def __init__(self, app: App, fixed: Sequence[str], space: Space, check: Check | None) -> None:
+        self._app = app
+        self._fixed = list(fixed)
+        self._space = space
+        self._check = check
+        self._first = {parameter.key: next(_texts(parameter)) for parameter in space.parameters}
+        self.faults: list[Fault] = []
+
+    def run(self) -> None:
+        config = self._compose(self._first.values(), None)
+        if config is None:
+            self._blame()
+            return
+        groups = [parameter for parameter in self._space.parameters if self._options(parameter)]
+        for parameter in self._space.parameters:
+            if parameter in groups:
+                self._try_options(parameter)
+            else:
+                self._try_values(config, parameter)
+
+    def _try_options(self, parameter: Parameter) -> None:
+        _, *others = _texts(parameter)
+        for text in others:
+            self._compose({**self._first, parameter.key: text}.values(), parameter)
+
+    def _try_values(self, config: DictConfig, parameter: Parameter) -> None:
+        first, *others = _texts(parameter)
+        faulty = [text for text in [first, *others] if not self._set(config, parameter, text)]
+        if first not in faulty and others:
+            self._set(config, parameter, first, quiet=True)
+
+    def _set(
+        self, config: DictConfig, parameter: Parameter, text: str, quiet: bool = False
+    ) -> bool:
+        """Set one value in place; return whether it can be."""
+        override = OverridesParser.create().parse_override(text)
+        key, value = override.key_or_group, override.value()
+        added = override.is_add() or override.is_force_add()
+        try:
+            OmegaConf.update(config, key, value, merge=True, force_add=added)
+        except OmegaConfBaseException as error:
+            self._note(Fault(key, f"{_first_line(error)} (got {override.get_value_string()})"))
+            return False
+        if not quiet:
+            self._run_check(config)
+        return True
+
+    def _compose(
+        self, texts: Sequence[str] | object, parameter: Parameter | None
+    ) -> DictConfig | None:
+        try:
+            config = self._app.compose([*self._fixed, *texts])  # type: ignore[misc]
+        except (HydraException, OmegaConfBaseException) as error:
+            if parameter is not None:
+                self._note(self._fault(error, parameter))
+            return None
+        self._run_check(config)
+        return config
+
+    def _blame(self) -> None:
+        """Find which parameters do not compose; Hydra itself stops at the first."""
+        for parameter in self._space.parameters:
+            self._compose([self._first[parameter.key]], parameter)
+        if not self.faults:
+            try:
+                self._app.compose([*self._fixed, *self._first.values()])
+            except (HydraException, OmegaConfBaseException) as error:
+                self._note(Fault("", _first_line(error)))
+
+    def _fault(self, error: Exception, parameter: Parameter) -> Fault:
+        key = parameter.key.lstrip("+")
+        if isinstance(error, MissingConfigException) and error.options:
+            name = str(error.missing_cfg_file).rsplit("/", 1)[-1]
+            return Fault(key, unknown("option", name, error.options))
+        cause = error.__cause__
+        text = _first_line(error) + (f" {_first_line(cause)}" if cause else "")
+        return Fault(key, f"{text}{self._hint(key)}")
+
+    def _hint(self, key: str) -> str:
+        """Return the nearest known key when the configuration has no ``key``."""
+        try:
+            node: Any = self._app.compose(self._fixed)
+        except (HydraException, OmegaConfBaseException):
+            return ""
+        parts = key.split(".")
+        for depth, part in enumerate(parts):
+            if not isinstance(node, DictConfig):
+                return ""
+            if part not in node:
+                close = nearest(part, [str(name) for name in node])
+                return f" Did you mean {'.'.join([*parts[:depth], close])!r}?" if close else ""
+            node = node._get_node(part)
+        return ""
+
+    def _run_check(self, config: DictConfig) -> None:
+        if self._check is None:
+            return
+        try:
+            self._check(config)
+        except ConfigError as error:
+            for fault in error.faults:
+                self._note(fault)
+
+    def _note(self, fault: Fault) -> None:
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+    def _options(self, parameter: Parameter) -> list[str]:
+        """Return the options of a config group; none when the key is a plain value."""
+        group = parameter.key.lstrip("+").split("@")[0]
+        return list(self._app.context.config_loader.get_group_options(group))
+
+
+def _texts(parameter: Parameter) -> Iterator[str]:
+    """Yield an override for every value of a parameter; for an interval its two ends."""
+    if parameter.choices:
+        for choice in parameter.choices:
+            yield f"{parameter.key}={choice.text}"
+    elif isinstance(parameter.distribution, IntDistribution | FloatDistribution):
+        yield parameter.override(parameter.distribution.low)
+        yield parameter.override(parameter.distribution.high)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,184 @@
+"""A worker: takes a trial, runs it, tells the study, and takes the next."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import TrialState
+
+from stagetree.core.reporting import TrialContext
+from stagetree.search import study as studies
+from stagetree.search.attempt import App, Outcome, attempt
+from stagetree.search.composer import Composer
+from stagetree.search.interrupts import Interrupts
+from stagetree.search.places import CRASHES, ERROR, INTERRUPTED, Claim, Places
+from stagetree.search.reporter import TrialReporter
+from stagetree.search.results import row, rows
+from stagetree.search.samplers import build_pruner
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from stagetree.search.plan import SearchPlan, StudyListener
+
+POLL = 1.0
+"""Seconds between two looks at a study whose last places other workers hold."""
+
+_TOLD = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "crashed": TrialState.FAIL,
+}
+
+
+class Worker:
+    """Works on a study until it has all its trials; any Hydra launcher runs it as its task.
+
+    It can be pickled, keeps nothing between calls and may be killed at any moment: the next
+    worker continues the trial it had.
+
+    Args:
+        plan: The search.
+        app: The Hydra app whose runs are the trials.
+        listener: Hears of every finished trial.
+    """
+
+    def __init__(self, plan: SearchPlan, app: App, listener: StudyListener) -> None:
+        self.plan = plan
+        self.app = app
+        self.listener = listener
+
+    def __call__(self, cfg: Any = None) -> int:
+        """Run trials until none is left to start; return how many this worker finished.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the running trial can be continued.
+            Terminated: SIGTERM; the running trial can be continued.
+        """
+        study = studies.load(self.plan.directory, self.plan.name, self.plan.storage)
+        study.pruner = build_pruner(self.plan.pruner)
+        with Interrupts() as interrupts:
+            finished = _Shift(self, study, interrupts).work()
+        self.listener.study_finished(rows(study))
+        return finished
+
+
+class _Shift:
+    """One call of a worker."""
+
+    def __init__(self, worker: Worker, study: Study, interrupts: Interrupts) -> None:
+        self._plan = worker.plan
+        self._app = worker.app
+        self._listener = worker.listener
+        self._study = study
+        self._interrupts = interrupts
+        self._composer = Composer(worker.app, worker.plan.fixed)
+        self._places: Places = worker.plan.places(study)
+        self._start = time.monotonic()
+
+    def work(self) -> int:
+        finished = 0
+        while not self._over():
+            with self._interrupts.shield():
+                claim = self._places.claim()
+            if claim is not None:
+                finished += self._run(claim)
+            elif self._places.others_running and self._plan.wait:
+                time.sleep(POLL)
+            else:
+                break
+        return finished
+
+    def _over(self) -> bool:
+        """Return whether no further trial may start: too many failures, or too little time."""
+        trials = self._study.get_trials(deepcopy=False)
+        failed = sum(trial.state == TrialState.FAIL for trial in trials)
+        if self._plan.too_many_failures(failed):
+            return True
+        if self._plan.timeout is None:
+            return False
+        seconds = [row(trial).seconds for trial in trials if trial.state == TrialState.COMPLETE]
+        needed = statistics.median(seconds) if seconds else 0.0
+        return time.monotonic() - self._start + needed >= self._plan.timeout
+
+    def _run(self, claim: Claim) -> bool:
+        """Run a trial to its end; return whether its end was ours to tell."""
+        before = float(claim.trial.user_attrs.get("seconds", 0.0))
+        start = time.monotonic()
+        try:
+            outcome, reporter = self._attempts(claim)
+            seconds = before + time.monotonic() - start
+            with self._interrupts.shield():
+                return self._tell(claim, outcome, reporter, seconds)
+        except BaseException:
+            if claim.lease.held() and not self._ended(claim):
+                claim.trial.set_user_attr("seconds", before + time.monotonic() - start)
+                claim.trial.set_user_attr(INTERRUPTED, True)
+            raise
+        finally:
+            claim.lease.release()
+
+    def _ended(self, claim: Claim) -> bool:
+        trials = self._study.get_trials(deepcopy=False)
+        return trials[claim.trial.number].state.is_finished()
+
+    def _attempts(self, claim: Claim) -> tuple[Outcome, TrialReporter]:
+        """Run the trial until it ends or has crashed too often."""
+        crashes = int(claim.trial.user_attrs.get(CRASHES, 0))
+        overrides = self._plan.space.overrides(claim.params)
+        while True:
+            reporter = TrialReporter(claim.trial, self._plan.metric, claim.lease, self._interrupts)
+            context = TrialContext(self._plan.name, claim.trial.number, claim.params, reporter)
+            outcome = attempt(
+                self._app,
+                self._composer,
+                overrides,
+                trial=context,
+                metric=self._plan.metric,
+                objectives=len(self._study.directions),
+            )
+            crashes += outcome.state == "crashed"
+            if outcome.state != "crashed" or crashes >= self._plan.max_attempts:
+                return outcome, reporter
+            if not claim.lease.held():
+                return Outcome("lost"), reporter
+            with self._interrupts.shield():
+                claim.trial.set_user_attr(CRASHES, crashes)
+
+    def _tell(
+        self, claim: Claim, outcome: Outcome, reporter: TrialReporter, seconds: float
+    ) -> bool:
+        if outcome.state == "lost" or not claim.lease.held():
+            return False
+        for key, value in self._notes(claim, outcome, reporter, seconds).items():
+            claim.trial.set_user_attr(key, value)
+        values = list(outcome.values) if outcome.state == "complete" else None
+        told = self._study.tell(claim.trial, values, state=_TOLD[outcome.state])
+        trials = self._study.get_trials(deepcopy=False)
+        done = sum(trial.state.is_finished() for trial in trials)
+        self._listener.trial_finished(row(told), done, self._plan.total)
+        return True
+
+    def _notes(
+        self, claim: Claim, outcome: Outcome, reporter: TrialReporter, seconds: float
+    ) -> dict[str, Any]:
+        """Return what the study keeps of a trial beside its parameters and values."""
+        overrides = self._plan.space.overrides(claim.params)
+        notes: dict[str, Any] = {
+            "seconds": round(seconds, 3),
+            "command": f"{self._plan.command} {shlex.join(overrides)}",
+        }
+        if outcome.directory:
+            notes["directory"] = outcome.directory
+        if reporter.stages:
+            notes["stages"] = reporter.record()
+        if outcome.state == "pruned":
+            notes["pruned_in"] = reporter.pruned_in or "main"
+        if outcome.error:
+            notes[ERROR] = outcome.error
+            notes["traceback"] = outcome.trace
+        return notes

@@ -1,0 +1,121 @@
+"""What a stage is: a typed config, inputs, and one model directory as its result."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from omegaconf import MISSING
+
+from stagetree.core.errors import Fault
+from stagetree.core.registry import Registry
+
+if TYPE_CHECKING:
+    from stagetree.data.corpus import Corpus
+    from stagetree.models.config import ModelConfig
+    from stagetree.tasks.base import Task
+
+
+@dataclass
+class StageConfig:
+    """Options every stage understands.
+
+    Attributes:
+        kind: Registered name of the stage kind.
+        input: Name of the stage it starts from; by default the one before it.
+    """
+
+    kind: str = MISSING
+    input: str | None = None
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything a stage may use while it runs.
+
+    Attributes:
+        name: Its name in the pipeline.
+        inputs: Model directories of the stages it starts from, by role (``input``,
+            ``teacher``); a first stage has none.
+        output: Empty directory to fill with the result.
+        scratch: Directory for partial work (checkpoints); kept when the stage is interrupted
+            and handed to the next attempt, removed when the stage is done.
+        cache: Directory for what may be recomputed at any time (tokenised data).
+        model: The pretrained model of the pipeline.
+        task: The task.
+        corpus: The data; ``test`` is not for stages.
+        seed: Seed of everything random in the stage.
+        numerics: Resolved numerics: ``fp32``, ``fp32_fast`` or ``bf16``.
+        stepped: Call it as ``stepped(step, total, logs)`` after optimiser steps.
+        evaluated: Call it as ``evaluated(fraction, metrics)`` after each evaluation, in order of
+            rising fraction in (0, 1]; may raise ``TrialPruned``. After a resume it is called
+            only for evaluations that the earlier attempt did not make.
+    """
+
+    name: str
+    inputs: Mapping[str, Path]
+    output: Path
+    scratch: Path
+    cache: Path
+    model: ModelConfig
+    task: Task
+    corpus: Corpus
+    seed: int
+    numerics: str
+    stepped: Callable[[int, int, Mapping[str, float]], None]
+    evaluated: Callable[[float, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A stage before another one in the pipeline."""
+
+    name: str
+    kind: str
+
+
+class Stage(ABC):
+    """One step of a pipeline. Importing a stage's module does not import torch.
+
+    Attributes:
+        kind: Registered name.
+        VERSION: Raise it when the code changes what the stage produces.
+        Config: Dataclass of the stage's options.
+        needs_input: Whether it can only run after another stage.
+        trains: Whether its result can be trained further by a later stage.
+    """
+
+    kind: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+    Config: ClassVar[type[StageConfig]]
+    needs_input: ClassVar[bool] = False
+    trainable_result: ClassVar[bool] = True
+
+    @classmethod
+    def roles(cls, config: Any, before: Sequence[Upstream]) -> dict[str, str]:
+        """Return the names of the stages it starts from, by role, in signature order."""
+        if config.input is not None:
+            return {"input": config.input}
+        return {"input": before[-1].name} if before else {}
+
+    @classmethod
+    def check(cls, config: Any, before: Sequence[Upstream]) -> list[Fault]:
+        """Return what is wrong with the config beyond types; paths relative to the stage."""
+        return []
+
+    @classmethod
+    @abstractmethod
+    def run(cls, config: Any, context: StageContext) -> None:
+        """Fill ``context.output`` with a directory that ``models.load`` opens.
+
+        Raises:
+            TrialPruned: ``context.evaluated`` said so.
+            TrialFailed: The loss is not a number.
+        """
+
+
+STAGES: Registry[type[Stage]] = Registry("stage kind", "stagetree.stages")
+"""Every stage kind; a new one is a new module in ``stagetree.stages``."""

@@ -1,0 +1,114 @@
+"""What a task is: labels, encoding, collating, scoring and decoding."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from omegaconf import MISSING
+
+from stagetree.core.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+    from stagetree.data.corpus import Corpus
+
+IGNORED = -100
+"""Label of positions that are neither trained on nor scored."""
+
+
+@dataclass
+class TaskConfig:
+    """Options every task understands.
+
+    Attributes:
+        kind: Registered name of the task.
+    """
+
+    kind: str = MISSING
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good predictions are.
+
+    Attributes:
+        metrics: Flat numbers; the task's primary metric among them.
+        per_class: For every class (entity type or label): precision, recall, f1, support.
+    """
+
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, Mapping[str, float]]
+
+
+class Task(ABC):
+    """One kind of problem. Importing a task's module imports neither torch nor datasets.
+
+    Attributes:
+        kind: Registered name.
+        VERSION: Raise it when the code changes what encoding or scoring produce.
+        Config: Dataclass of the task's options.
+        layout: Which columns of a corpus it reads: ``tokens`` or ``text``.
+        primary_metric: The metric that chooses checkpoints and, by default, trials.
+        auto_class: Name of the ``transformers`` class that puts the right head on a model.
+    """
+
+    kind: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+    Config: ClassVar[type[TaskConfig]]
+    layout: ClassVar[str]
+    primary_metric: ClassVar[str]
+    auto_class: ClassVar[str]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def labels(self, corpus: Corpus) -> list[str]:
+        """Return the label names, in the order of the model's outputs.
+
+        Raises:
+            DataError: The corpus has no usable labels (none, or only one class).
+        """
+
+    @abstractmethod
+    def encode(
+        self,
+        examples: Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Sequence[str],
+        max_length: int,
+    ) -> Dataset:
+        """Tokenise examples into ``input_ids``, ``labels``, ``length`` (and what the model needs).
+
+        Nothing is padded here. Rows keep the order of ``examples``; a task may make several rows
+        of a long example.
+        """
+
+    @abstractmethod
+    def collator(
+        self, tokenizer: PreTrainedTokenizerBase
+    ) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
+        """Return a function that pads rows of ``encode`` to their longest, as torch tensors."""
+
+    @abstractmethod
+    def score(
+        self, logits: Sequence[np.ndarray], label_ids: Sequence[np.ndarray], labels: Sequence[str]
+    ) -> Scores:
+        """Score logits against gold labels.
+
+        Args:
+            logits: One float array a row: (length, labels) for token tasks, (labels,) else.
+            label_ids: One integer array a row, ``IGNORED`` where nothing is scored: (length,)
+                for token tasks, () else.
+            labels: Label names.
+        """
+
+
+TASKS: Registry[type[Task]] = Registry("task.kind", "stagetree.tasks")
+"""Every task, by kind; a new one is a new module in ``stagetree.tasks``."""

@@ -1,0 +1,125 @@
+"""Which rows share a batch: rows of like length, so that little is computed on padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from stagetree.training.soft_targets import SoftTargets
+
+MEGABATCH = 50
+"""How many batches are cut from one sorted run of rows: more pads less and mixes less."""
+
+TEACHER_LOGITS = "teacher_logits"
+"""Key of a teacher's logits in a row and in a collated batch."""
+
+Collator = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
+
+
+class BucketSampler(Sampler[int]):
+    """Gives row indices in an order whose consecutive batches hold rows of like length.
+
+    Rows are shuffled, cut into runs of ``MEGABATCH`` batches, sorted by length inside a run and
+    cut into batches; the batches are shuffled. Rows that fill no whole batch come last. The
+    order depends on the lengths, the batch size, the seed and the epoch alone.
+    """
+
+    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int) -> None:
+        self._lengths = np.asarray(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of pass ``epoch`` over the data, counted from 0."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng([self._seed, self._epoch])
+        order = generator.permutation(len(self._lengths))
+        whole = len(order) - len(order) % self._batch_size
+        run = MEGABATCH * self._batch_size
+        runs = [
+            self._sorted(order[start : min(start + run, whole)]) for start in range(0, whole, run)
+        ]
+        if runs:
+            batches = np.concatenate(runs).reshape(-1, self._batch_size)
+            yield from generator.permutation(batches, axis=0).ravel().tolist()
+        yield from self._sorted(order[whole:]).tolist()
+
+    def _sorted(self, indices: np.ndarray) -> np.ndarray:
+        """Return ``indices`` by falling length, so that the largest batch of a run comes first."""
+        return indices[np.argsort(-self._lengths[indices], kind="stable")]
+
+
+def by_length(lengths: Sequence[int] | np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Cut all rows into batches of like length, longest first, for evaluation.
+
+    Returns:
+        Row indices, one array a batch; every row is in exactly one.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def lengths_of(rows: Dataset) -> np.ndarray:
+    """Return the length of every row in sub-words."""
+    return np.asarray(rows["length"][:], dtype=np.int64)
+
+
+class Rows(TorchDataset[Mapping[str, Any]]):
+    """Encoded rows as PyTorch's loader wants them, with a teacher's logits where there are any."""
+
+    def __init__(self, rows: Dataset, soft_targets: SoftTargets | None = None) -> None:
+        self._rows = rows
+        self._soft_targets = soft_targets
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Return several rows at once, which costs about as much as one."""
+        columns = self._rows[list(indices)]
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+        if self._soft_targets is not None:
+            for row, index in zip(rows, indices, strict=True):
+                row[TEACHER_LOGITS] = self._soft_targets[index]
+        return rows
+
+
+class Collate:
+    """Pads rows with a task's collator and lays a teacher's logits end to end.
+
+    A teacher speaks at labelled positions only, so the logits of a batch are a matrix of shape
+    (labelled positions, labels), in the order in which the labels of the padded batch come.
+    """
+
+    def __init__(self, collator: Collator) -> None:
+        self._collator = collator
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Return one padded batch of ``rows``."""
+        import torch
+
+        taught = [row.pop(TEACHER_LOGITS) for row in rows if TEACHER_LOGITS in row]
+        batch = {name: value for name, value in self._collator(rows).items() if name != "length"}
+        if taught:
+            batch[TEACHER_LOGITS] = torch.from_numpy(np.concatenate(taught))
+        return batch

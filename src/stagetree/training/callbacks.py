@@ -1,0 +1,63 @@
+"""What happens between optimiser steps: one class, one moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+
+from stagetree.training.freezing import Unfreezer
+from stagetree.training.steps import Steps
+
+
+class Unfreeze(TrainerCallback):  # type: ignore[misc]
+    """Freezes and unfreezes before every step."""
+
+    def __init__(self, unfreezer: Unfreezer) -> None:
+        self._unfreezer = unfreezer
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Freeze for the coming step."""
+        self._unfreezer.before_step(state.global_step)
+
+
+class EvaluateAt(TrainerCallback):  # type: ignore[misc]
+    """Asks for an evaluation and a checkpoint after chosen steps, and tells of them after."""
+
+    def __init__(self, steps: Steps, evaluated: Callable[[], bool]) -> None:
+        self._steps = steps
+        self._evaluated = evaluated
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask."""
+        if state.global_step in self._steps.evaluations:
+            control.should_evaluate = True
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell, now that nothing can be lost; stop where training is over."""
+        if self._evaluated():
+            control.should_training_stop = True
+
+
+class Tell(TrainerCallback):  # type: ignore[misc]
+    """Tells of about a hundred steps in a stage, or of one every half second."""
+
+    def __init__(
+        self,
+        stepped: Callable[[int, int, Mapping[str, float]], None],
+        logs: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self._stepped = stepped
+        self._logs = logs
+        self._told = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell, if it is time."""
+        step, total = state.global_step, state.max_steps
+        due = step % max(1, total // 100) == 0 or time.monotonic() - self._told >= 0.5
+        if due or step == total:
+            self._told = time.monotonic()
+            self._stepped(step, total, self._logs())

@@ -1,0 +1,230 @@
+"""Training a model for one stage: the only door that stages use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from stagetree.core.errors import TrialPruned
+from stagetree.training import checkpoint, numerics
+from stagetree.training.batches import BucketSampler, Collate, Rows, lengths_of
+from stagetree.training.callbacks import EvaluateAt, Tell, Unfreeze
+from stagetree.training.checkpoint import Checkpoints
+from stagetree.training.config import TrainingConfig
+from stagetree.training.evaluation import Evaluator
+from stagetree.training.freezing import Unfreezer
+from stagetree.training.progress import Evaluation, Progress
+from stagetree.training.steps import Steps, count
+from stagetree.training.trainer import StageTrainer
+from stagetree.training.vocabulary import compact
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from stagetree.tasks.base import Task
+    from stagetree.training.objectives import Objective
+    from stagetree.training.soft_targets import SoftTargets
+
+
+class Context(Protocol):
+    """What training needs of a stage's context; see ``stages.base.StageContext``."""
+
+    @property
+    def scratch(self) -> Path:
+        """Directory for checkpoints."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+
+    @property
+    def numerics(self) -> str:
+        """Resolved numerics."""
+
+    @property
+    def stepped(self) -> Callable[[int, int, Mapping[str, float]], None]:
+        """Hears of optimiser steps."""
+
+    @property
+    def evaluated(self) -> Callable[[float, Mapping[str, float]], None]:
+        """Hears of evaluations; may raise ``TrialPruned``."""
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    train_rows: Dataset,
+    validation_rows: Dataset,
+    labels: Sequence[str],
+    config: TrainingConfig,
+    objective: Objective,
+    context: Context,
+    soft_targets: SoftTargets | None = None,
+) -> dict[str, float]:
+    """Train ``model`` in place and leave it with the weights of its best evaluation.
+
+    A checkpoint is written to ``context.scratch`` at every evaluation, before it is told. When
+    there is one already, training goes on from it and ends with the same weights, bit for bit,
+    as if it had not been interrupted; evaluations that were told are not told again.
+
+    Word embeddings whose ids do not occur in the rows keep their values exactly: they get neither
+    a gradient nor weight decay.
+
+    Args:
+        model: The model with its head; dropout is already set.
+        tokenizer: Its tokenizer.
+        task: Pads and scores.
+        train_rows: Encoded training rows.
+        validation_rows: Encoded validation rows.
+        labels: Label names, in the order of the model's outputs.
+        config: How to train.
+        objective: What to minimise.
+        context: Directories, seed, numerics and listeners.
+        soft_targets: A teacher's logits over ``train_rows``.
+
+    Returns:
+        The metrics of the best evaluation, ``loss`` among them.
+
+    Raises:
+        TrialPruned: ``context.evaluated`` said so.
+        TrialFailed: A loss is not a finite number.
+    """
+    steps = count(config, len(train_rows))
+    evaluator = Evaluator(task, tokenizer, validation_rows, labels, config.eval_batch_size)
+    with (
+        numerics.apply(context.numerics),
+        compact(model, tokenizer, train_rows, validation_rows) as vocabulary,
+    ):
+        checkpoints = Checkpoints(context.scratch / "checkpoints", vocabulary)
+        run = _Run(model, evaluator, config, context, steps, task.primary_metric, checkpoints)
+        if not run.over():
+            trainer = StageTrainer(
+                model=model,
+                rows=Rows(train_rows, soft_targets),
+                sampler=BucketSampler(lengths_of(train_rows), config.batch_size, context.seed),
+                collate=Collate(task.collator(tokenizer)),
+                objective=objective,
+                config=config,
+                steps=steps,
+                arithmetic=context.numerics,
+                seed=context.seed,
+                directory=checkpoints.root,
+                evaluated=run.evaluate,
+                saved=run.save,
+                callbacks=[],
+            )
+            if config.unfreeze:
+                trainer.add_callback(Unfreeze(Unfreezer(model, config.unfreeze, steps.total)))
+            trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
+            trainer.add_callback(EvaluateAt(steps, run.told))
+            try:
+                trainer.train(resume_from_checkpoint=str(run.directory) if run.directory else None)
+            finally:
+                trainer.release()
+        return run.finish()
+
+
+class _Run:
+    """The evaluations and checkpoints of one call of ``train``."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        evaluator: Evaluator,
+        config: TrainingConfig,
+        context: Context,
+        steps: Steps,
+        metric: str,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self._model = model
+        self._evaluator = evaluator
+        self._config = config
+        self._context = context
+        self._steps = steps
+        self._checkpoints = checkpoints
+        self._reported = context.scratch / "reported.json"
+        last = self._checkpoints.last()
+        self.directory: Path | None = None
+        self.progress = Progress(metric)
+        if last is not None:
+            self.directory, self.progress = last
+        else:
+            self._reported.unlink(missing_ok=True)
+        self._tell()
+
+    def evaluate(self, trainer: StageTrainer) -> None:
+        """Score the model as it is now."""
+        model, step = self._model, trainer.state.global_step
+        model.eval()
+
+        def forward(batch: Mapping[str, torch.Tensor]) -> np.ndarray:
+            on_device = {name: value.to(model.device) for name, value in batch.items()}
+            with (
+                torch.inference_mode(),
+                numerics.autocast(self._context.numerics, model.device.type),
+            ):
+                logits: np.ndarray = model(**on_device).logits.float().cpu().numpy()
+            return logits
+
+        scores, loss = self._evaluator(forward)
+        metrics = {name: float(value) for name, value in scores.metrics.items()}
+        if loss is not None:
+            trainer.refuse_nan("validation loss", loss)
+            metrics["loss"] = loss
+        fraction = self._steps.evaluations[step]
+        self.progress.evaluations.append(Evaluation(step, fraction, metrics))
+
+    def save(self, trainer: StageTrainer) -> None:
+        """Write a checkpoint; the last one needs only the best weights."""
+        directory = self._checkpoints.begin()
+        checkpoint.save_weights(self._model, directory / checkpoint.MODEL)
+        if self.progress.last_is_best:
+            checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
+        elif self.directory is not None:
+            checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
+        if not self.over():
+            trainer.save_run(directory)
+        self.directory = self._checkpoints.commit(directory, self.progress)
+
+    def told(self) -> bool:
+        """Tell of the evaluation that was saved last; return whether training is over."""
+        self._tell()
+        return self.over()
+
+    def over(self) -> bool:
+        """Return whether training ends with the last evaluation."""
+        return self.progress.over(self._steps.total, self._config.patience)
+
+    def finish(self) -> dict[str, float]:
+        """Give the model its best weights and return their metrics."""
+        if self.directory is None:
+            raise RuntimeError("expected training to end with an evaluation but there was none")
+        checkpoint.load_weights(self._model, self.directory / checkpoint.BEST)
+        self._model.requires_grad_(True)
+        self._model.eval()
+        return dict(self.progress.evaluations[self.progress.best].metrics)
+
+    def _tell(self) -> None:
+        """Tell of every evaluation that is saved and was not told before."""
+        told = json.loads(self._reported.read_text("utf-8")) if self._reported.exists() else 0
+        for place, evaluation in enumerate(self.progress.evaluations[told:], start=told + 1):
+            try:
+                self._context.evaluated(evaluation.fraction, evaluation.metrics)
+            except TrialPruned:
+                self._mark(place)
+                raise
+            self._mark(place)
+
+    def _mark(self, told: int) -> None:
+        partial = self._reported.with_suffix(".partial")
+        partial.write_text(json.dumps(told), encoding="utf-8")
+        shutil.move(partial, self._reported)

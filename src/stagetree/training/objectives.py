@@ -1,0 +1,86 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from stagetree.tasks.base import IGNORED
+from stagetree.training.batches import TEACHER_LOGITS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Objective(Protocol):
+    """A loss, summed: whoever calls divides by the labelled positions of the whole step."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss summed over labelled positions.
+
+        Args:
+            logits: Shape (..., labels).
+            labels: Shape (...), ``IGNORED`` where nothing is learnt.
+            batch: What else the collator made.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross entropy with the gold labels.
+
+    Attributes:
+        label_smoothing: Share of the target spread over all labels.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """See :class:`Objective`."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]).float(),
+            labels.reshape(-1),
+            ignore_index=IGNORED,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Learning from a teacher's softened outputs beside the gold labels.
+
+    ``alpha * T^2 * KL(teacher || student) + (1 - alpha) * cross entropy`` at labelled positions
+    (Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531). Only
+    the gold labels are smoothed; the teacher is soft already.
+
+    Attributes:
+        temperature: Softens both distributions of the first part.
+        alpha: Share of the teacher in the loss.
+        label_smoothing: Share of the gold target spread over all labels.
+    """
+
+    temperature: float = 2.0
+    alpha: float = 0.5
+    label_smoothing: float = 0.0
+
+    def __call__(self, logits: Tensor, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """See :class:`Objective`."""
+        from torch.nn import functional
+
+        labelled = labels != IGNORED
+        student, gold = logits[labelled].float(), labels[labelled]
+        soft = functional.kl_div(
+            functional.log_softmax(student / self.temperature, dim=-1),
+            functional.log_softmax(batch[TEACHER_LOGITS] / self.temperature, dim=-1),
+            reduction="sum",
+            log_target=True,
+        )
+        hard = functional.cross_entropy(
+            student, gold, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard

@@ -1,0 +1,53 @@
+"""How many optimiser steps a stage takes, and at which of them it is evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stagetree.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a stage.
+
+    Attributes:
+        total: Optimiser steps.
+        per_epoch: Optimiser steps in one pass over the data.
+        micro_batch: Examples a forward pass.
+        accumulation: Forward passes an optimiser step.
+        evaluations: Fraction of the stage's budget by the step after which it is evaluated.
+    """
+
+    total: int
+    per_epoch: int
+    micro_batch: int
+    accumulation: int
+    evaluations: Mapping[int, float]
+
+
+def count(config: TrainingConfig, examples: int) -> Steps:
+    """Count the steps of a stage that trains on ``examples`` rows.
+
+    Evaluation ``i`` of ``n`` comes after step ``round(i * total / n)`` and stands for the
+    fraction ``i / n``. Where a stage has fewer steps than evaluations, several meet at one
+    step and the last of them is made.
+
+    >>> from stagetree.training.config import TrainingConfig
+    >>> steps = count(TrainingConfig(epochs=2, batch_size=8, evaluations=4), examples=60)
+    >>> steps.total, steps.evaluations
+    (16, {4: 0.25, 8: 0.5, 12: 0.75, 16: 1.0})
+    """
+    micro_batch = config.micro_batch_size or config.batch_size
+    per_epoch = max(1, math.ceil(examples / config.batch_size))
+    total = max(1, math.ceil(config.epochs * per_epoch))
+    if config.max_steps:
+        total = min(total, config.max_steps)
+    wanted = config.evaluations
+    evaluations = {
+        max(1, (2 * index * total + wanted) // (2 * wanted)): index / wanted
+        for index in range(1, wanted + 1)
+    }
+    return Steps(total, per_epoch, micro_batch, config.batch_size // micro_batch, evaluations)

@@ -1,0 +1,301 @@
+"""The one subclass of ``transformers.Trainer``: our batches, loss, optimiser and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PrinterCallback, Trainer, TrainingArguments, get_scheduler
+
+from stagetree.core.errors import TrialFailed
+from stagetree.training import checkpoint, numerics, randomness
+from stagetree.training.config import Schedule, TrainingConfig
+from stagetree.training.dropout import FastDropout
+from stagetree.training.freezing import parameter_groups
+from stagetree.training.steps import Steps
+
+if TYPE_CHECKING:
+    from torch.utils.data import Sampler
+    from transformers import PreTrainedModel, TrainerCallback
+
+    from stagetree.training.batches import Collate, Rows
+    from stagetree.training.objectives import Objective
+
+TRAINER_STATE = "trainer_state.json"
+
+
+class StageTrainer(Trainer):  # type: ignore[misc]
+    """Trains one stage.
+
+    Args:
+        model: The model.
+        rows: Training rows.
+        sampler: The order of the rows; its ``set_epoch`` is called before each pass.
+        collate: Makes batches of rows.
+        objective: The loss.
+        config: The stage's training options.
+        steps: How many steps of which size.
+        arithmetic: Resolved numerics.
+        seed: Seed of dropout.
+        directory: Where Trainer may write; it writes nothing by itself.
+        evaluated: Called as ``evaluated(trainer)`` where the model is to be evaluated.
+        saved: Called as ``saved(trainer)`` where a checkpoint is to be written.
+        callbacks: What else happens between steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        rows: Rows,
+        sampler: Sampler[int],
+        collate: Collate,
+        objective: Objective,
+        config: TrainingConfig,
+        steps: Steps,
+        arithmetic: str,
+        seed: int,
+        directory: Path,
+        evaluated: Callable[[StageTrainer], None],
+        saved: Callable[[StageTrainer], None],
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        self._config = config
+        self._steps = steps
+        self._sampler = sampler
+        self._objective = objective
+        self._arithmetic = arithmetic
+        self._dropout = FastDropout(seed)
+        self._evaluated = evaluated
+        self._saved = saved
+        _forget_precision()
+        super().__init__(
+            model=model,
+            args=arguments(config, steps, seed, directory),
+            data_collator=collate,
+            train_dataset=rows,
+            compute_loss_func=objective,
+            callbacks=callbacks,
+        )
+        self.loss_is_scaled_for_ga = True
+        self.remove_callback(PrinterCallback)
+        self._recent_loss = torch.zeros((), device=self.args.device)
+        self._recent_from = 0
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator, without the collection of garbage (0.3 s) at the start."""
+        super().create_accelerator_and_postprocess()
+        accelerator: Any = self.accelerator
+        accelerator.free_memory = lambda *objects: list(objects)
+
+    def release(self) -> None:
+        """Let go of model, optimiser and data, which a cycle through callbacks would keep."""
+        self.callback_handler.callbacks.clear()
+        for holder in (self, self.callback_handler):
+            holder.model = holder.optimizer = holder.lr_scheduler = None
+        self.callback_handler.train_dataloader = None
+        self.model_wrapped = self.accelerator = None
+
+    def recent_logs(self) -> dict[str, float]:
+        """Return the mean loss since the last call, and the learning rate.
+
+        Raises:
+            TrialFailed: The loss is not a finite number.
+        """
+        step = self.state.global_step
+        loss = self._recent_loss.item() / max(1, step - self._recent_from)
+        self._recent_loss.zero_()
+        self._recent_from = step
+        self.refuse_nan("loss", loss)
+        return {"loss": loss, "learning_rate": self._get_learning_rate()}
+
+    def refuse_nan(self, what: str, value: float) -> None:
+        """Stop the trial when ``value`` is not a finite number.
+
+        Raises:
+            TrialFailed: It is not.
+        """
+        if not math.isfinite(value):
+            raise TrialFailed(
+                f"{what} is {value} at step {self.state.global_step} of {self._steps.total}, "
+                f"learning_rate={self._config.learning_rate:g}; lower the stage's learning_rate"
+            )
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make AdamW over all parameters, the frozen ones too."""
+        config = self._config
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(
+                self.model if model is None else model,
+                config.learning_rate,
+                config.layer_decay,
+                config.weight_decay,
+            ),
+            lr=config.learning_rate,
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
+            fused=True,
+        )
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Make the schedule of the learning rate."""
+        config = self._config
+        decay = {
+            "num_decay_steps": round(config.decay * num_training_steps),
+            "decay_type": "linear",
+        }
+        names = {Schedule.constant: "constant_with_warmup"}
+        self.lr_scheduler = get_scheduler(
+            names.get(config.schedule, config.schedule.value),
+            optimizer=self.optimizer if optimizer is None else optimizer,
+            num_warmup_steps=round(config.warmup * num_training_steps),
+            num_training_steps=num_training_steps,
+            scheduler_specific_kwargs=decay
+            if config.schedule is Schedule.warmup_stable_decay
+            else None,
+        )
+        return self.lr_scheduler
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        """Run the forward pass in the stage's numerics."""
+        return numerics.autocast(self._arithmetic, self.args.device.type)
+
+    def compute_loss_context_manager(self) -> Any:
+        """Run the forward pass in the stage's numerics, on a CPU with faster dropout."""
+        stack = super().compute_loss_context_manager()
+        if self.args.device.type == "cpu":
+            stack.enter_context(self._dropout)
+        return stack
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the objective's loss, over the labelled positions of the whole step."""
+        extras = {name: inputs.pop(name) for name in list(inputs) if name in _NOT_FOR_THE_MODEL}
+        outputs = model(**inputs)
+        loss = self._objective(outputs.logits, extras["labels"], extras)
+        loss = loss / torch.clamp(torch.as_tensor(num_items_in_batch), min=1)
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """Make one forward and backward pass; a loss that is not a number ends the trial."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._recent_loss += loss
+        if loss.device.type == "cpu":
+            self.refuse_nan("loss", loss.item())
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Have the model evaluated."""
+        self.control.should_evaluate = False
+        self.refuse_nan("loss", self._recent_loss.item())
+        self._evaluated(self)
+        return {}
+
+    def save_run(self, directory: Path) -> None:
+        """Write all that a resume needs beside the weights."""
+        run = {
+            "optimizer": checkpoint.save_optimizer(
+                self.optimizer, directory / checkpoint.OPTIMIZER
+            ),
+            "schedule": checkpoint.save_schedule(self.lr_scheduler),
+            "randomness": randomness.states(),
+            "dropout": self._dropout.state(),
+        }
+        (directory / checkpoint.RUN).write_text(json.dumps(run), encoding="utf-8")
+        self.state.save_to_json(str(directory / TRAINER_STATE))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return self._sampler
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._saved(self)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        weights = Path(resume_from_checkpoint) / checkpoint.MODEL
+        checkpoint.load_weights(self.model if model is None else model, weights)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            _load_optimizer_and_schedule(self.optimizer, self.lr_scheduler, Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            run = _run(Path(checkpoint))
+            randomness.restore(run["randomness"])
+            self._dropout.restore(run["dropout"])
+
+    def _clip_grad_norm(self, model: Any) -> torch.Tensor:
+        """Clip gradients; those that are short enough are not even multiplied by one."""
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if norm > self._config.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(
+                model.parameters(), self._config.max_grad_norm, norm
+            )
+        return norm
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        return grad_norm
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Count nothing; the count costs time at every step and nobody reads it."""
+        return 0
+
+
+_NOT_FOR_THE_MODEL = frozenset({"labels", "teacher_logits"})
+
+
+def arguments(
+    config: TrainingConfig, steps: Steps, seed: int, directory: Path
+) -> TrainingArguments:
+    """Return Trainer's own options; what it would print, log or save by itself is off."""
+    return TrainingArguments(
+        output_dir=str(directory),
+        max_steps=steps.total,
+        per_device_train_batch_size=steps.micro_batch,
+        gradient_accumulation_steps=steps.accumulation,
+        max_grad_norm=config.max_grad_norm,
+        learning_rate=config.learning_rate,
+        optim="adamw_torch_fused",
+        seed=seed,
+        eval_strategy="no",
+        save_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        average_tokens_across_devices=False,
+        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+    )
+
+
+def _forget_precision() -> None:
+    """Let an Accelerator of another precision, made earlier in this process, be no hindrance."""
+    from accelerate.state import AcceleratorState
+
+    if AcceleratorState._shared_state.get("_mixed_precision", "no") != "no":
+        AcceleratorState._reset_state()
+
+
+def _run(directory: Path) -> Mapping[str, Any]:
+    run: Mapping[str, Any] = json.loads((directory / checkpoint.RUN).read_text(encoding="utf-8"))
+    return run
+
+
+def _load_optimizer_and_schedule(optimizer: Any, schedule: Any, directory: Path) -> None:
+    run = _run(directory)
+    checkpoint.load_optimizer(optimizer, directory / checkpoint.OPTIMIZER, run["optimizer"])
+    checkpoint.load_schedule(schedule, run["schedule"])

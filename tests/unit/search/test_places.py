@@ -1,0 +1,98 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna import Study
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from stagetree.search.grid import GridSampler
+from stagetree.search.places import INTERRUPTED, MAX_DEATHS, Claim, Places
+from stagetree.search.space import Space
+
+
+@pytest.fixture
+def study(new_study: Callable[..., Study]) -> Study:
+    return new_study()
+
+
+def places(study: Study, directory: Path, space: Space, total: int) -> Places:
+    return Places(study, directory, total, space, lambda number: RandomSampler(seed=number))
+
+
+def claimed(found: Claim | None) -> Claim:
+    assert found is not None
+    return found
+
+
+def test_n_places_and_no_more(study: Study, tmp_path: Path, line: Space) -> None:
+    one, other = (places(study, tmp_path, line, 3) for _ in range(2))
+    claims = [claimed(one.claim()), claimed(other.claim()), claimed(one.claim())]
+    assert [claim.trial.number for claim in claims] == [0, 1, 2]
+    assert other.claim() is None
+    assert other.others_running
+    assert other.open()
+    for claim in claims:
+        study.tell(claim.trial, 1.0)
+        claim.lease.release()
+    assert other.claim() is None
+    assert not other.others_running
+    assert not other.open()
+
+
+def test_a_dead_workers_trial_is_continued_before_a_new_one(
+    study: Study, tmp_path: Path, line: Space
+) -> None:
+    one, other = (places(study, tmp_path, line, 3) for _ in range(2))
+    dead = claimed(one.claim())
+    dead.lease.release()
+    again = claimed(other.claim())
+    assert again.trial.number == dead.trial.number
+    assert again.params == dead.params
+    assert again.trial.user_attrs["deaths"] == 1
+    assert claimed(other.claim()).trial.number == 1
+
+
+def test_a_trial_that_was_put_down_tidily_counts_no_death(
+    study: Study, tmp_path: Path, line: Space
+) -> None:
+    one = places(study, tmp_path, line, 1)
+    for _ in range(MAX_DEATHS + 2):
+        claim = claimed(one.claim())
+        claim.trial.set_user_attr(INTERRUPTED, True)
+        claim.lease.release()
+    assert "deaths" not in claimed(one.claim()).trial.user_attrs
+
+
+def test_a_deadly_trial_fails_and_keeps_its_place(
+    study: Study, tmp_path: Path, line: Space
+) -> None:
+    one = places(study, tmp_path, line, 1)
+    for _ in range(MAX_DEATHS + 1):
+        claimed(one.claim()).lease.release()
+    assert one.claim() is None
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    assert "6 workers died" in study.trials[0].user_attrs["error"]
+
+
+def test_enqueued_trials_come_first_and_take_places(
+    study: Study, tmp_path: Path, line: Space
+) -> None:
+    study.enqueue_trial({"x": 0.25})
+    one = places(study, tmp_path, line, 2)
+    assert claimed(one.claim()).params == {"x": 0.25}
+    assert claimed(one.claim()).trial.number == 1
+    assert one.claim() is None
+
+
+def test_a_trial_half_asked_gets_the_rest_of_its_point(
+    grid: Space, tmp_path: Path, study: Study
+) -> None:
+    one = Places(study, tmp_path, grid.size, grid, lambda number: GridSampler(grid))
+    study.sampler = GridSampler(grid)
+    study.ask().suggest_categorical("a", [1, 2])
+    seen = [claimed(one.claim()).params for _ in range(grid.size)]
+    assert seen == list(grid.points())
+    assert len(study.get_trials()) == grid.size
+    assert optuna.trial.TrialState.WAITING not in [trial.state for trial in study.trials]

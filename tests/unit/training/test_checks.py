@@ -1,0 +1,44 @@
+import re
+
+import pytest
+
+from stagetree.training.checks import faults
+from stagetree.training.config import Phase, Schedule, TrainingConfig
+
+
+def test_defaults_are_fine():
+    assert faults(TrainingConfig()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "says"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate", "above 0 but got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate", "but got nan"),
+        ({"epochs": 0}, "epochs", "above 0"),
+        ({"batch_size": 16, "micro_batch_size": 6}, "micro_batch_size", "smaller one is 4"),
+        ({"label_smoothing": 1.0}, "label_smoothing", r"\[0, 1\)"),
+        ({"patience": -1}, "patience", "at least 0 but got -1"),
+        ({"evaluations": 0}, "evaluations", "at least 1"),
+        ({"layer_decay": 0.0}, "layer_decay", r"\(0, 1\]"),
+        ({"dropout": 1.0}, "dropout", r"\[0, 1\)"),
+        ({"warmup": 1.5}, "warmup", "from 0 to 1"),
+        (
+            {"schedule": Schedule.warmup_stable_decay, "warmup": 0.5, "decay": 0.6},
+            "decay",
+            "at most 1 but got 0.5",
+        ),
+        ({"unfreeze": [Phase(0.5, 1), Phase(0.4, 2), Phase(1)]}, "unfreeze[1].until", "above 0.5"),
+        ({"unfreeze": [Phase(0.5, 1)]}, "unfreeze[0].until", "end at 1 but got 0.5"),
+        ({"unfreeze": [Phase(1.0, -2)]}, "unfreeze[0].layers", "but got -2"),
+    ],
+)
+def test_faults_say_where_and_what(options, path, says):
+    [fault] = faults(TrainingConfig(**options))
+    assert fault.path == path
+    assert re.search(says, fault.message)
+
+
+def test_all_faults_come_at_once():
+    found = faults(TrainingConfig(learning_rate=-1, warmup=-1, batch_size=0, patience=-3))
+    assert {fault.path for fault in found} == {"learning_rate", "warmup", "batch_size", "patience"}
