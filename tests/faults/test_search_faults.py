@@ -148,4 +148,4 @@ def test_a_trial_that_kills_its_workers_fails_in_the_end(tmp_path: Path) -> None
     run(tmp_path, *line, code=0)
     states = [trial.state for trial in trials(tmp_path)]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
-    assert "6 workers died" in trials(tmp_path)[0].user_attrs["error"]
+    assert "6 workers died" in trials(tmp_path)[0].user_attrs["notes"]["error"]

@@ -169,7 +169,7 @@ def test_bad_trials_are_pruned_by_their_curve(shell: Shell) -> None:
     states = [trial.state for trial in shell.trials()]
     assert states == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED] * 2
     pruned = shell.trials()[3]
-    assert pruned.user_attrs["pruned_in"] == "main"
+    assert pruned.user_attrs["notes"]["pruned_in"] == "main"
     assert list(pruned.intermediate_values) == [2500]
 
 
@@ -190,8 +190,8 @@ def test_a_study_whose_trials_all_fail_stops_with_exit_code_1(shell: Shell) -> N
     out = shell.run("x=1,2,3,4", "log=log", "crashes=100", code=1)
     trials = shell.trials()
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 3
-    assert trials[0].user_attrs["error"] == "RuntimeError: crash on purpose"
-    assert "Traceback" in trials[0].user_attrs["traceback"]
+    assert trials[0].user_attrs["notes"]["error"] == "RuntimeError: crash on purpose"
+    assert "Traceback" in trials[0].user_attrs["notes"]["traceback"]
     assert "RuntimeError: crash on purpose" in out
     assert len(shell.log()) == 9
 

@@ -24,6 +24,7 @@ MAX_DEATHS = 5
 CRASHES = "crashes"
 DEATHS = "deaths"
 INTERRUPTED = "interrupted"
+NOTES = "notes"
 ERROR = "error"
 LEASES = "leases"
 
@@ -125,7 +126,8 @@ class Places:
         trial.set_user_attr(DEATHS, deaths)
         if deaths <= MAX_DEATHS:
             return self._claimed(trial, lease)
-        trial.set_user_attr(ERROR, f"{deaths} workers died while they ran this trial")
+        message = f"{deaths} workers died while they ran this trial"
+        trial.set_user_attr(NOTES, {ERROR: message})
         self._study.tell(trial, state=TrialState.FAIL)
         lease.release()
         return None

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from stagetree.core.errors import ConfigError, Fault, unknown
 from stagetree.core.trials import StageRow, TrialRow
 from stagetree.search.journal import FILE, open_storage
+from stagetree.search.places import NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ def rows(study: Study) -> list[TrialRow]:
 
 def row(trial: FrozenTrial) -> TrialRow:
     """Return a trial as a plain record."""
-    notes = trial.user_attrs
+    notes = notes_of(trial)
     return TrialRow(
         number=trial.number,
         state=STATES[trial.state],
@@ -45,6 +46,11 @@ def row(trial: FrozenTrial) -> TrialRow:
         error=notes.get("error") if trial.state == TrialState.FAIL else None,
         command=str(notes.get("command", "")),
     )
+
+
+def notes_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what a study keeps of a trial beside its parameters and values."""
+    return {**trial.user_attrs, **trial.user_attrs.get(NOTES, {})}
 
 
 def best(rows: Sequence[TrialRow], direction: str) -> TrialRow | None:

@@ -14,7 +14,7 @@ from stagetree.search import study as studies
 from stagetree.search.attempt import App, Outcome, attempt
 from stagetree.search.composer import Composer
 from stagetree.search.interrupts import Interrupts
-from stagetree.search.places import CRASHES, ERROR, INTERRUPTED, Claim, Places
+from stagetree.search.places import CRASHES, ERROR, INTERRUPTED, NOTES, Claim, Places
 from stagetree.search.reporter import TrialReporter
 from stagetree.search.results import row, rows
 from stagetree.search.samplers import build_pruner
@@ -154,8 +154,7 @@ class _Shift:
     ) -> bool:
         if outcome.state == "lost" or not claim.lease.held():
             return False
-        for key, value in self._notes(claim, outcome, reporter, seconds).items():
-            claim.trial.set_user_attr(key, value)
+        claim.trial.set_user_attr(NOTES, self._notes(claim, outcome, reporter, seconds))
         values = list(outcome.values) if outcome.state == "complete" else None
         told = self._study.tell(claim.trial, values, state=_TOLD[outcome.state])
         trials = self._study.get_trials(deepcopy=False)
@@ -166,7 +165,10 @@ class _Shift:
     def _notes(
         self, claim: Claim, outcome: Outcome, reporter: TrialReporter, seconds: float
     ) -> dict[str, Any]:
-        """Return what the study keeps of a trial beside its parameters and values."""
+        """Return what the study keeps of a trial beside its parameters and values.
+
+        It is one attribute, as every attribute costs a synchronised write.
+        """
         overrides = self._plan.space.overrides(claim.params)
         notes: dict[str, Any] = {
             "seconds": round(seconds, 3),

@@ -73,7 +73,7 @@ def test_a_deadly_trial_fails_and_keeps_its_place(
         claimed(one.claim()).lease.release()
     assert one.claim() is None
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
-    assert "6 workers died" in study.trials[0].user_attrs["error"]
+    assert "6 workers died" in study.trials[0].user_attrs["notes"]["error"]
 
 
 def test_enqueued_trials_come_first_and_take_places(

@@ -83,7 +83,7 @@ def test_rows_tell_all_there_is_about_trials(tmp_path: Path) -> None:
     for value in (0.2, 0.9, 0.9):
         made.tell(made.ask({"x": FloatDistribution(0, 1)}), value)
     bad = made.ask()
-    bad.set_user_attr("error", "ValueError: no")
+    bad.set_user_attr("notes", {"error": "ValueError: no"})
     made.tell(bad, state=optuna.trial.TrialState.FAIL)
     found = results.rows(made)
     assert [row.state for row in found] == ["complete"] * 3 + ["failed"]
