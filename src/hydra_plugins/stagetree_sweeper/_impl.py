@@ -15,14 +15,15 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
-from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.stagetree_sweeper._console import Console, complain, say
-from stagetree.core.errors import ConfigError, Fault, StagetreeError
+from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
-from stagetree.search import overrides, question, results, samplers, study
+from stagetree.search import question, results, study
 from stagetree.search.attempt import App
 from stagetree.search.plan import SearchPlan
+from stagetree.search.reading import read
 from stagetree.search.validate import validate
 from stagetree.search.worker import Worker
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from stagetree.core.trials import TrialRow
 
-DEFAULT_TRIALS = 20
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 LOCAL = "hydra_plugins.stagetree_launcher.local.LocalLauncher"
 
@@ -75,22 +75,15 @@ class _Search:
     ) -> None:
         self.options = options
         self.context = context
-        line = overrides.split(arguments, options["params"] or {}, context.config_loader)
-        self.space = overrides.space(line.sweeps, config, options["seed"])
-        self.sampler = samplers.choose(_plain(options["sampler"]), self.space)
-        samplers.build_pruner(_plain(options["pruner"]))
-        self.directions = question.directions(options["direction"])
-        self.question = question.fingerprint(
-            config, self.space, self.directions, options["metric"], options["ignore"]
-        )
+        self.reading = read(App(task, context, config), options, arguments)
         app = Path(sys.argv[0]).name
-        name = options["study_name"] or question.default_name(self.question, app)
+        name = options["study_name"] or question.default_name(self.reading.question, app)
         self.config = _named(config, name)
         directory = question.directory(self.config, name)
         _set(self.config, "hydra.sweep.dir", str(directory))
         self.app = App(task, context, self.config)
-        self.plan = self._plan(name, directory, line.fixed)
-        self.console = Console(self.directions[0], self._metric_names())
+        self.plan = self._plan(name, directory)
+        self.console = Console(self.reading.directions[0], self._metric_names())
 
     def run(self) -> list[TrialRow]:
         """Validate, work, and report.
@@ -98,11 +91,11 @@ class _Search:
         Raises:
             SystemExit: 1 when no trial completed or too many failed.
         """
-        validate(self.app, self.plan.fixed, self.space, self._check())
+        validate(self.app, self.plan.fixed, self.plan.space, self._check())
         self._open()
         died = self._launch() if self._missing() else []
         rows = self._rows()
-        best = results.best(rows, self.directions[0])
+        best = results.best(rows, self.reading.directions[0])
         self.console.summary(rows, best)
         failed = sum(row.state == "failed" for row in rows)
         if best is None or self.plan.too_many_failures(failed) or (died and self._missing()):
@@ -110,37 +103,32 @@ class _Search:
             raise SystemExit(1)
         return rows
 
-    def _plan(self, name: str, directory: Path, fixed: tuple[str, ...]) -> SearchPlan:
-        options = self.options
-        total = options["n_trials"]
-        if total is not None and total < 1:
-            message = f"expected at least 1 trial but got {total}"
-            raise ConfigError([Fault("hydra.sweeper.n_trials", message)])
-        if self.space.discrete and self.sampler["_target_"] == samplers.GRID:
-            total = self.space.size if total is None else min(total, self.space.size)
+    def _plan(self, name: str, directory: Path) -> SearchPlan:
+        options, reading = self.options, self.reading
         return SearchPlan(
             name=name,
             directory=directory,
             storage=options["storage"],
-            space=self.space,
-            fixed=fixed,
-            metric=options["metric"],
-            sampler=self.sampler,
-            pruner=_plain(options["pruner"]),
-            total=DEFAULT_TRIALS if total is None else total,
+            space=reading.space,
+            fixed=reading.fixed,
+            metric=reading.metric,
+            sampler=reading.sampler,
+            pruner=reading.pruner,
+            total=reading.total,
             max_attempts=options["max_attempts"],
             max_failures=options["max_failures"],
             timeout=options["timeout"],
             wait=options["wait"],
             heartbeat=options["heartbeat"],
             grace=options["grace"],
-            command=_command(fixed),
+            command=_command(reading.fixed),
         )
 
     def _metric_names(self) -> tuple[str, ...]:
-        if len(self.directions) == 1:
-            return (self.options["metric"] or "value",)
-        return tuple(f"value {index}" for index in range(len(self.directions)))
+        directions = self.reading.directions
+        if len(directions) == 1:
+            return (self.reading.metric or "value",)
+        return tuple(f"value {index}" for index in range(len(directions)))
 
     def _check(self) -> Callable[[DictConfig], object] | None:
         path = self.options["check"]
@@ -149,7 +137,7 @@ class _Search:
     def _open(self) -> None:
         plan = self.plan
         self.study = study.open_or_create(
-            plan.directory, plan.name, self.question, plan.storage, self.options["seed"]
+            plan.directory, plan.name, self.reading.question, plan.storage, self.options["seed"]
         )
         OmegaConf.save(self.config, plan.directory / "multirun.yaml")
         done = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
@@ -219,10 +207,6 @@ def _set(config: DictConfig, key: str, value: str) -> None:
         OmegaConf.update(config, key, value)
         text = QuotedString(value, Quote.single).with_quotes()
         config.hydra.overrides.hydra.append(f"{key}={text}")
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True) if isinstance(node, Container) else node
 
 
 def _last(dotted: str) -> str:

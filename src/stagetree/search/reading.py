@@ -1,0 +1,95 @@
+"""Reading a search line: what varies, who samples, how many trials, which question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import Container, OmegaConf
+
+from stagetree.core.errors import ConfigError, Fault
+from stagetree.search import overrides, question, samplers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stagetree.search.attempt import App
+    from stagetree.search.space import Space
+    from stagetree.search.study import Fingerprint
+
+DEFAULT_TRIALS = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A search line, understood; nothing was touched or started.
+
+    Attributes:
+        space: What varies.
+        fixed: Overrides that every trial shares.
+        sampler: The sampler's configuration, one chosen where none was named.
+        pruner: The pruner's configuration.
+        directions: One an objective.
+        metric: The objective among the reported metrics.
+        total: How many trials the study shall have.
+        question: What makes it this search and no other.
+    """
+
+    space: Space
+    fixed: tuple[str, ...]
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any] | None
+    directions: tuple[str, ...]
+    metric: str | None
+    total: int
+    question: Fingerprint
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether every trial's point is known beforehand."""
+        return bool(self.sampler["_target_"] == samplers.GRID)
+
+
+def read(app: App, options: Mapping[str, Any], arguments: Sequence[str]) -> Reading:
+    """Read a search line.
+
+    Args:
+        app: The app; its configuration is the line's own, sweeps left out.
+        options: Options of the sweeper, see ``StagetreeSweeperConf``.
+        arguments: Overrides of the command line, those that sweep among them.
+
+    Raises:
+        ConfigError: The line cannot be understood.
+    """
+    params = plain(options["params"]) or {}
+    line = overrides.split(arguments, params, app.context.config_loader)
+    space = overrides.space(line.sweeps, app.config, options["seed"])
+    sampler = samplers.choose(plain(options["sampler"]), space)
+    pruner = plain(options["pruner"])
+    samplers.build_pruner(pruner)
+    directions = question.directions(options["direction"])
+    metric = options["metric"]
+    return Reading(
+        space=space,
+        fixed=line.fixed,
+        sampler=sampler,
+        pruner=pruner,
+        directions=directions,
+        metric=metric,
+        total=_total(options["n_trials"], space, sampler),
+        question=question.fingerprint(app.config, space, directions, metric, options["ignore"]),
+    )
+
+
+def plain(node: Any) -> Any:
+    """Return a part of a configuration as plain data."""
+    return OmegaConf.to_container(node, resolve=True) if isinstance(node, Container) else node
+
+
+def _total(wanted: int | None, space: Space, sampler: Mapping[str, Any]) -> int:
+    if wanted is not None and wanted < 1:
+        message = f"expected at least 1 trial but got {wanted}"
+        raise ConfigError([Fault("hydra.sweeper.n_trials", message)])
+    if sampler["_target_"] == samplers.GRID:
+        return space.size if wanted is None else min(wanted, space.size)
+    return DEFAULT_TRIALS if wanted is None else wanted
