@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
 from stagetree.search import question, results, study
 from stagetree.search.attempt import App
+from stagetree.search.budget import Budget
+from stagetree.search.notes import counts, crashed
 from stagetree.search.plan import SearchPlan
 from stagetree.search.reading import read
 from stagetree.search.validate import validate
@@ -94,13 +97,16 @@ class _Search:
         validate(self.app, self.plan.fixed, self.plan.space, self._check())
         self._open()
         died = self._launch() if self._missing() else []
-        rows = self._rows()
+        trials = self.study.get_trials(deepcopy=False)
+        rows = results.rows(self.study)
         best = results.best(rows, self.reading.directions[0])
         self.console.summary(rows, best)
-        failed = sum(row.state == "failed" for row in rows)
-        if best is None or self.plan.too_many_failures(failed) or (died and self._missing()):
+        failed = self.plan.too_many_failures(trials)
+        if best is None or failed or (died and self._missing()):
             self._explain_failure(rows, died)
             raise SystemExit(1)
+        if self._missing():
+            complain(f"stopped before the last trial: {self.plan.budget.refuses(trials)}")
         return rows
 
     def _plan(self, name: str, directory: Path) -> SearchPlan:
@@ -117,7 +123,10 @@ class _Search:
             total=reading.total,
             max_attempts=options["max_attempts"],
             max_failures=options["max_failures"],
-            timeout=options["timeout"],
+            budget=Budget(options["timeout"], options["device_hours"]),
+            first=reading.first,
+            forgiven=frozenset(),
+            copies=options["copies"],
             wait=options["wait"],
             heartbeat=options["heartbeat"],
             grace=options["grace"],
@@ -140,7 +149,10 @@ class _Search:
             plan.directory, plan.name, self.reading.question, plan.storage, self.options["seed"]
         )
         OmegaConf.save(self.config, plan.directory / "multirun.yaml")
-        done = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+        trials = self.study.get_trials(deepcopy=False)
+        if self.reading.is_grid:
+            self.plan = plan = dataclasses.replace(plan, forgiven=crashed(trials))
+        done = sum(trial.state.is_finished() and counts(trial) for trial in trials)
         pruner = (plan.pruner or {}).get("_target_") or "no pruning"
         say(
             f"study {plan.name}: {done} of {plan.total} trials done, "
@@ -149,17 +161,14 @@ class _Search:
         )
 
     def _missing(self) -> bool:
-        rows = self._rows()
-        failed = sum(row.state == "failed" for row in rows)
-        return self.plan.places(self.study).open() and not self.plan.too_many_failures(failed)
-
-    def _rows(self) -> list[TrialRow]:
-        return results.rows(self.study)
+        trials = self.study.get_trials(deepcopy=False)
+        return self.plan.places(self.study).open() and not self.plan.too_many_failures(trials)
 
     def _workers(self) -> int:
         """Return how many workers there is work for."""
         trials = self.study.get_trials(deepcopy=False)
-        left = self.plan.total - sum(trial.state.is_finished() for trial in trials)
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        left = self.plan.total - self.plan.places(self.study).taken(ended)
         return max(1, min(int(self.options["n_workers"]), left))
 
     def _launch(self) -> list[BaseException]:

@@ -30,6 +30,14 @@ class StagetreeSweeperConf:
         max_attempts: How often a crashing trial is run before it counts as failed.
         max_failures: Share of the trials that may fail before the study stops with exit code 1.
         timeout: Seconds after which no trial is started that would not fit; unset: no limit.
+        device_hours: Hours that all trials of the study may use together, over all workers and
+            restarts, times the accelerators of each worker (a CPU counts as one); unset: no limit.
+        enqueue: Points to run first, each a mapping of keys to values; what a point leaves out
+            is sampled.
+        defaults_first: Whether trial 0 has the configuration's own values; unset: yes, except
+            in a grid, which keeps the order of the command line.
+        copies: Whether a point that was run before takes over the earlier outcome instead of
+            being run again.
         wait: Whether a worker without work waits for other workers' trials, to take over those
             of workers that die.
         heartbeat: Seconds between a worker's signs of life.
@@ -54,6 +62,10 @@ class StagetreeSweeperConf:
     max_attempts: int = 3
     max_failures: float = 0.5
     timeout: float | None = None
+    device_hours: float | None = None
+    enqueue: list[Any] = field(default_factory=list)
+    defaults_first: bool | None = None
+    copies: bool = True
     wait: bool = True
     heartbeat: float = 2.0
     grace: float = 20.0

@@ -35,7 +35,8 @@ class TrialRow:
 
     Attributes:
         number: Its number in the study.
-        state: ``complete``, ``pruned``, ``failed``, ``running`` or ``waiting``.
+        state: ``complete``, ``pruned``, ``failed``, ``running``, ``waiting``, or ``rejected``
+            (never run, as points like it do not fit in memory; takes no place in the study).
         params: Hyperparameters by displayed name.
         values: The objective values; empty unless complete (a pruned trial: its last report).
         stages: Its finished stages, in order.
@@ -43,6 +44,7 @@ class TrialRow:
         pruned_in: Name of the stage it was pruned in.
         error: Last line of the error that ended it.
         command: A command line that runs the same again.
+        copy_of: Number of the trial with the same parameters whose outcome this one took over.
     """
 
     number: int
@@ -54,3 +56,4 @@ class TrialRow:
     pruned_in: str | None = None
     error: str | None = None
     command: str = ""
+    copy_of: int | None = None

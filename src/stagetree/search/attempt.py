@@ -19,6 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from stagetree.core.errors import ConfigError, Fault, TrialFailed, TrialPruned
 from stagetree.core.lease import LeaseLost
 from stagetree.core.reporting import TrialContext, trial_context
+from stagetree.search import infeasible
+from stagetree.search.notes import CRASHED, FAILED, INFEASIBLE
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -32,8 +34,9 @@ class Outcome:
     """How an attempt ended.
 
     Attributes:
-        state: ``complete``, ``pruned``, ``failed`` (for good), ``crashed`` (worth another
-            attempt) or ``lost`` (another worker has the trial now).
+        state: ``complete``, ``pruned``, ``failed`` (for good), ``infeasible`` (does not fit in
+            memory), ``crashed`` (worth another attempt) or ``lost`` (another worker has the
+            trial now).
         values: The objective values of a complete one.
         error: Last line of the error.
         trace: The whole traceback.
@@ -103,7 +106,7 @@ def attempt(
             outcomes.append(Outcome("pruned"))
             return None
         except SystemExit as error:
-            outcomes.append(_ended("crashed", error))
+            outcomes.append(_ended(CRASHED, error))
             raise RuntimeError(f"the app called sys.exit({error.code!r})") from error
         except Exception as error:
             outcomes.append(_ended(_state(error), error))
@@ -151,8 +154,10 @@ def _state(error: BaseException) -> str:
     """Return whether an error ends the trial or is worth another attempt."""
     if isinstance(error, LeaseLost):
         return "lost"
+    if infeasible.is_out_of_memory(error):
+        return INFEASIBLE
     final = (TrialFailed, ConfigError, HydraException, OmegaConfBaseException)
-    return "failed" if isinstance(error, final) else "crashed"
+    return FAILED if isinstance(error, final) else CRASHED
 
 
 def _ended(state: str, error: BaseException) -> Outcome:

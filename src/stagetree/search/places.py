@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.core.lease import Lease
+from stagetree.search import infeasible
+from stagetree.search.notes import (
+    CRASHED,
+    DEATHS,
+    ENDED,
+    ERROR,
+    FAILED,
+    INTERRUPTED,
+    NOTES,
+    REJECTED,
+    counts,
+    ended,
+    is_imported,
+)
 from stagetree.search.space import Space, suggest
 from stagetree.search.study import study_lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from optuna.samplers import BaseSampler
@@ -21,27 +35,28 @@ if TYPE_CHECKING:
 MAX_DEATHS = 5
 """How many workers may die in one trial before it counts as failed."""
 
-CRASHES = "crashes"
-DEATHS = "deaths"
-INTERRUPTED = "interrupted"
-NOTES = "notes"
-ERROR = "error"
+MAX_REJECTED = 100
+"""How many points in a row may be rejected before one is run although it may not fit."""
+
 LEASES = "leases"
+_REPEATABLE = frozenset({"complete", "pruned", FAILED})
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that is ours to run.
+    """A trial that is ours to end.
 
     Attributes:
         trial: The trial, with all its parameters.
         params: Its parameters by displayed name.
         lease: Our hold on it; without it nothing may be told.
+        twin: A finished trial with the same parameters: its outcome is this one's, too.
     """
 
     trial: Trial
     params: dict[str, object]
     lease: Lease
+    twin: FrozenTrial | None = None
 
 
 class Places:
@@ -57,6 +72,10 @@ class Places:
         total: How many trials the study shall have.
         space: What every trial gets.
         sampler: Gives the sampler for a trial's number.
+        first: Points to run before the sampler is asked.
+        forgiven: Numbers of trials that crashed in an earlier run of this line and whose grid
+            points are run again.
+        copies: Whether a point that was run before takes over the earlier outcome.
         heartbeat: Seconds between a worker's signs of life.
         grace: Seconds of silence after which a worker on another machine counts as gone.
     """
@@ -69,6 +88,9 @@ class Places:
         space: Space,
         sampler: Callable[[int], BaseSampler],
         *,
+        first: Sequence[Mapping[str, Any]] = (),
+        forgiven: Collection[int] = (),
+        copies: bool = True,
         heartbeat: float = 2.0,
         grace: float = 20.0,
     ) -> None:
@@ -77,6 +99,9 @@ class Places:
         self._total = total
         self._space = space
         self._sampler = sampler
+        self._first = first
+        self._forgiven = frozenset(forgiven)
+        self._copies = copies
         self._heartbeat = heartbeat
         self._grace = grace
         self.others_running = False
@@ -99,7 +124,11 @@ class Places:
         """Return whether any place is untaken or its trial unfinished."""
         trials = self._study.get_trials(deepcopy=False)
         running = any(trial.state == TrialState.RUNNING for trial in trials)
-        return running or _started(trials) < self._total
+        return running or self.taken(trials) < self._total
+
+    def taken(self, trials: Sequence[FrozenTrial]) -> int:
+        """Return how many places are taken, by trials that run or have ended."""
+        return sum(counts(trial) and trial.number not in self._forgiven for trial in trials)
 
     def _abandoned(self, trials: Sequence[FrozenTrial]) -> Claim | None:
         self.others_running = False
@@ -110,46 +139,78 @@ class Places:
             if not lease.try_acquire():
                 self.others_running = True
                 continue
-            claim = self._take_over(frozen, lease)
+            claim = self._take_over(frozen, lease, trials)
             if claim is not None:
                 return claim
         return None
 
-    def _take_over(self, frozen: FrozenTrial, lease: Lease) -> Claim | None:
+    def _take_over(
+        self, frozen: FrozenTrial, lease: Lease, trials: Sequence[FrozenTrial]
+    ) -> Claim | None:
         """Continue a dead worker's trial, unless it has killed too many."""
         self._study.sampler = self._sampler(frozen.number)
         trial = Trial(self._study, frozen._trial_id)
         if frozen.user_attrs.get(INTERRUPTED):
             trial.set_user_attr(INTERRUPTED, False)
-            return self._claimed(trial, lease)
+            return self._claimed(trial, lease, trials)
         deaths = int(frozen.user_attrs.get(DEATHS, 0)) + 1
         trial.set_user_attr(DEATHS, deaths)
         if deaths <= MAX_DEATHS:
-            return self._claimed(trial, lease)
+            return self._claimed(trial, lease, trials)
         message = f"{deaths} workers died while they ran this trial"
-        trial.set_user_attr(NOTES, {ERROR: message})
+        trial.set_user_attr(NOTES, {ENDED: CRASHED, ERROR: message})
         self._study.tell(trial, state=TrialState.FAIL)
         lease.release()
         return None
 
     def _new(self, trials: Sequence[FrozenTrial]) -> Claim | None:
-        if _started(trials) >= self._total:
-            return None
-        self._study.sampler = self._sampler(len(trials))
+        for _ in range(MAX_REJECTED):
+            if self.taken(trials) >= self._total:
+                return None
+            claim = self._ask(trials)
+            if claim is None:
+                return None
+            reason = infeasible.reason(trials, claim.params, self._space.distributions)
+            if not reason:
+                return claim
+            self._reject(claim, reason)
+            trials = self._study.get_trials(deepcopy=False)
+        return self._ask(trials)
+
+    def _ask(self, trials: Sequence[FrozenTrial]) -> Claim | None:
+        """Ask for a new trial: a first point, as long as there are any, or a sampled one."""
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        own = sum(not is_imported(trial) for trial in trials)
+        if not waiting and own < len(self._first):
+            self._study.enqueue_trial(dict(self._first[own]))
+        self._study.sampler = self._sampler(min(waiting, default=len(trials)))
         trial = self._study.ask()
         lease = self._lease(trial.number)
         if not lease.try_acquire():  # a left-over of a deleted study: stale before long
             self.others_running = True
             return None
-        return self._claimed(trial, lease)
+        return self._claimed(trial, lease, trials)
 
-    def _claimed(self, trial: Trial, lease: Lease) -> Claim:
-        return Claim(trial, suggest(trial, self._space), lease)
+    def _claimed(self, trial: Trial, lease: Lease, trials: Sequence[FrozenTrial]) -> Claim:
+        params = suggest(trial, self._space)
+        twin = _twin(trial.params, trials) if self._copies else None
+        return Claim(trial, params, lease, twin)
+
+    def _reject(self, claim: Claim, reason: str) -> None:
+        """End a trial that is not worth running; it takes no place."""
+        claim.trial.set_user_attr(NOTES, {ENDED: REJECTED, ERROR: reason})
+        claim.trial.set_constraint(infeasible.CONSTRAINT, 1.0)
+        self._study.tell(claim.trial, state=TrialState.PRUNED)
+        claim.lease.release()
 
     def _lease(self, number: int) -> Lease:
         path = self._directory / LEASES / f"{number}.lock"
         return Lease(path, heartbeat=self._heartbeat, grace=self._grace)
 
 
-def _started(trials: Sequence[FrozenTrial]) -> int:
-    return sum(trial.state != TrialState.WAITING for trial in trials)
+def _twin(params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """Return the first ended trial with the same parameters, unless it merely crashed."""
+    for other in trials:
+        if other.params == params and ended(other) in _REPEATABLE:
+            return other
+    return None

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stagetree.search.notes import failures
 from stagetree.search.places import Places
 from stagetree.search.samplers import build_sampler
 from stagetree.search.study import seed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from optuna import Study
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
     from stagetree.core.trials import TrialRow
+    from stagetree.search.budget import Budget
     from stagetree.search.space import Space
 
 
@@ -36,7 +39,11 @@ class SearchPlan:
         total: How many trials the study shall have.
         max_attempts: How often a crashing trial is run before it counts as failed.
         max_failures: Share of ``total`` that may fail before the study stops.
-        timeout: Seconds after which a worker starts no more trials; ``None``: never.
+        budget: Limits of time, beside the number of trials.
+        first: Points to run before the sampler is asked.
+        forgiven: Numbers of trials that crashed in an earlier run of the line and whose grid
+            points are run again.
+        copies: Whether a point that was run before takes over the earlier outcome.
         wait: Whether a worker waits for other workers' trials when no place is left.
         heartbeat: Seconds between a worker's signs of life.
         grace: Seconds of silence after which a worker elsewhere counts as gone.
@@ -54,7 +61,10 @@ class SearchPlan:
     total: int
     max_attempts: int
     max_failures: float
-    timeout: float | None
+    budget: Budget
+    first: tuple[Mapping[str, Any], ...]
+    forgiven: frozenset[int]
+    copies: bool
     wait: bool
     heartbeat: float
     grace: float
@@ -73,13 +83,16 @@ class SearchPlan:
             self.total,
             self.space,
             sampler,
+            first=self.first,
+            forgiven=self.forgiven,
+            copies=self.copies,
             heartbeat=self.heartbeat,
             grace=self.grace,
         )
 
-    def too_many_failures(self, failed: int) -> bool:
+    def too_many_failures(self, trials: Sequence[FrozenTrial]) -> bool:
         """Return whether more trials failed than the whole study may have."""
-        return failed > self.max_failures * self.total
+        return failures(trials, self.forgiven) > self.max_failures * self.total
 
 
 class StudyListener(Protocol):

@@ -97,6 +97,11 @@ def _sweeper_parts(config: DictConfig) -> Iterator[str]:
             yield raw[2:-1]
 
 
+def leaf_text(value: Any) -> str:
+    """Return the text that a fingerprint keeps of a configuration's value."""
+    return value if isinstance(value, str) else json.dumps(value, default=_name)
+
+
 def _name(value: object) -> str:
     return value.name if isinstance(value, enum.Enum) else str(value)
 
@@ -106,4 +111,4 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             yield from _leaves(f"{path}.{key}", item)
     else:
-        yield path, value if isinstance(value, str) else json.dumps(value, default=_name)
+        yield path, leaf_text(value)

@@ -9,6 +9,7 @@ from omegaconf import Container, OmegaConf
 
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.search import overrides, question, samplers
+from stagetree.search.firsts import first_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ class Reading:
         directions: One an objective.
         metric: The objective among the reported metrics.
         total: How many trials the study shall have.
+        first: Points to run before the sampler is asked.
         question: What makes it this search and no other.
     """
 
@@ -42,6 +44,7 @@ class Reading:
     directions: tuple[str, ...]
     metric: str | None
     total: int
+    first: tuple[Mapping[str, Any], ...]
     question: Fingerprint
 
     @property
@@ -77,8 +80,18 @@ def read(app: App, options: Mapping[str, Any], arguments: Sequence[str]) -> Read
         directions=directions,
         metric=metric,
         total=_total(options["n_trials"], space, sampler),
+        first=_first(options, space, app, sampler),
         question=question.fingerprint(app.config, space, directions, metric, options["ignore"]),
     )
+
+
+def _first(
+    options: Mapping[str, Any], space: Space, app: App, sampler: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], ...]:
+    wanted = options["defaults_first"]
+    defaults_first = sampler["_target_"] != samplers.GRID if wanted is None else bool(wanted)
+    enqueued = plain(options["enqueue"]) or []
+    return first_points(space, app.config, enqueued, defaults_first=defaults_first)
 
 
 def plain(node: Any) -> Any:

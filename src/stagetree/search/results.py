@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from stagetree.core.errors import ConfigError, Fault, unknown
 from stagetree.core.trials import StageRow, TrialRow
 from stagetree.search.journal import FILE, open_storage
-from stagetree.search.places import NOTES
+from stagetree.search.notes import COPY_OF, FAILED, REJECTED, ended, failed, notes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,20 +37,23 @@ def row(trial: FrozenTrial) -> TrialRow:
     notes = notes_of(trial)
     return TrialRow(
         number=trial.number,
-        state=STATES[trial.state],
+        state=state_of(trial),
         params=dict(trial.params),
         values=tuple(trial.values or ()),
         stages=tuple(_stage(stage) for stage in notes.get("stages", ())),
         seconds=float(notes.get("seconds", 0.0)),
         pruned_in=notes.get("pruned_in"),
-        error=notes.get("error") if trial.state == TrialState.FAIL else None,
+        error=notes.get("error"),
+        copy_of=notes.get(COPY_OF),
         command=str(notes.get("command", "")),
     )
 
 
-def notes_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what a study keeps of a trial beside its parameters and values."""
-    return {**trial.user_attrs, **trial.user_attrs.get(NOTES, {})}
+def state_of(trial: FrozenTrial) -> str:
+    """Return a trial's state as people see it: one that did not fit in memory has failed."""
+    if failed(trial):
+        return FAILED
+    return REJECTED if ended(trial) == REJECTED else STATES[trial.state]
 
 
 def best(rows: Sequence[TrialRow], direction: str) -> TrialRow | None:

@@ -1,8 +1,7 @@
-"""Opening a study: created once, reopened only for the question it was created for."""
+"""A study: the question it answers, its seed, and the lease under which it is changed."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,18 @@ import optuna
 from optuna import Study
 from optuna.study import StudyDirection
 
-from stagetree.core.errors import Fault, StagetreeError, StudyMismatchError
 from stagetree.core.lease import Lease
 from stagetree.search.journal import open_storage
-from stagetree.search.space import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from optuna.storages import BaseStorage
 
 LOCK = "study.lock"
 _FINGERPRINT = "stagetree:fingerprint"
 _SEED = "stagetree:seed"
-_WAIT = 300.0
 
 
 @dataclass(frozen=True)
@@ -57,44 +55,32 @@ def study_lease(directory: Path, heartbeat: float = 2.0, grace: float = 20.0) ->
     return Lease(directory / LOCK, heartbeat=heartbeat, grace=grace)
 
 
-def open_or_create(
-    directory: Path, name: str, fingerprint: Fingerprint, url: str | None, seed: int | None
-) -> Study:
-    """Open a study, creating it when it is new; several processes may do so at once.
+def create(name: str, directions: Sequence[str], storage: BaseStorage) -> Study:
+    """Create a study that has no question yet, or return what an earlier try left of it."""
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        load_if_exists=True,
+    )
+
+
+def begin(study: Study, fingerprint: Fingerprint, seed: int | None) -> None:
+    """Give a study its seed and, last of all, its question: from now on it is in use.
 
     Args:
-        directory: The study's directory.
-        name: Its name.
+        study: The study.
         fingerprint: The question it answers.
-        url: Database URL, or ``None`` for the journal file in the directory.
         seed: Seed of the samplers; ``None`` draws one, which the study keeps.
-
-    Raises:
-        StudyMismatchError: A study of this name answers another question; lists every
-            difference.
-        StagetreeError: The study is held by another process for minutes.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    lease = study_lease(directory)
-    if not lease.acquire(timeout=_WAIT, poll=0.05):
-        raise StagetreeError(f"expected to open {directory} but another process holds {lease.path}")
-    try:
-        study = optuna.create_study(
-            study_name=name,
-            storage=open_storage(directory, url),
-            directions=[StudyDirection[name.upper()] for name in fingerprint.directions],
-            load_if_exists=True,
-        )
-        known = study.user_attrs.get(_FINGERPRINT)
-        if known is None:
-            drawn = int.from_bytes(os.urandom(4), "big") if seed is None else seed
-            study.set_user_attr(_SEED, drawn)
-            study.set_user_attr(_FINGERPRINT, fingerprint.plain())
-        else:
-            _compare(name, known, fingerprint.plain())
-    finally:
-        lease.release()
-    return study
+    drawn = int.from_bytes(os.urandom(4), "big") if seed is None else seed
+    study.set_user_attr(_SEED, drawn)
+    study.set_user_attr(_FINGERPRINT, fingerprint.plain())
+
+
+def question_of(study: Study) -> dict[str, Any] | None:
+    """Return the question a study answers, as plain data; ``None`` before it has begun."""
+    return study.user_attrs.get(_FINGERPRINT)
 
 
 def load(directory: Path, name: str, url: str | None) -> Study:
@@ -123,51 +109,3 @@ def directions_of(study: Study) -> list[str]:
         "maximize" if direction == StudyDirection.MAXIMIZE else "minimize"
         for direction in study.directions
     ]
-
-
-def _compare(name: str, known: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    faults = [
-        *_differences(known["space"], asked["space"], readable),
-        *_differences(known["config"], asked["config"], str),
-    ]
-    for key in ("directions", "metric"):
-        if known[key] != asked[key]:
-            shown, wanted = json.dumps(known[key]), json.dumps(asked[key])
-            faults.append(Fault(key, f"study has {shown}, this line asks {wanted}"))
-    if faults:
-        hint = (
-            f"study {name!r} answers another question; its trials cannot be mixed with new ones. "
-            "Repeat its own settings, or start another study with hydra.sweeper.study_name=NAME."
-        )
-        raise StudyMismatchError([Fault("hydra.sweeper.study_name", hint), *faults])
-
-
-def _differences(
-    known: Mapping[str, str], asked: Mapping[str, str], show: Callable[[str], str]
-) -> list[Fault]:
-    """Return a fault for every key that differs, and one for a section only one side has."""
-    messages: dict[str, str] = {}
-    for key in sorted({*known, *asked}):
-        if known.get(key) == asked.get(key):
-            continue
-        if key in known and key in asked:
-            messages[key] = f"study has {show(known[key])}, this line asks {show(asked[key])}"
-        elif key in known:
-            section = _section(key, asked)
-            value = show(known[key]) if section == key else "it"
-            messages[section] = f"study has {value}, this line does not"
-        else:
-            section = _section(key, known)
-            value = show(asked[key]) if section == key else "it"
-            messages[section] = f"study has none, this line asks {value}"
-    return [Fault(key, message) for key, message in messages.items()]
-
-
-def _section(key: str, other: Mapping[str, str]) -> str:
-    """Return the shortest part of a dotted key under which ``other`` has nothing."""
-    parts = key.split(".")
-    for length in range(1, len(parts)):
-        prefix = ".".join(parts[:length])
-        if not any(name == prefix or name.startswith(f"{prefix}.") for name in other):
-            return prefix
-    return key

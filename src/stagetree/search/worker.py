@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
-import statistics
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import TrialState
-
 from stagetree.core.reporting import TrialContext
+from stagetree.search import ending
 from stagetree.search import study as studies
 from stagetree.search.attempt import App, Outcome, attempt
 from stagetree.search.composer import Composer
 from stagetree.search.interrupts import Interrupts
-from stagetree.search.places import CRASHES, ERROR, INTERRUPTED, NOTES, Claim, Places
+from stagetree.search.notes import CRASHED, CRASHES, INTERRUPTED, counts
+from stagetree.search.places import Claim, Places
 from stagetree.search.reporter import TrialReporter
 from stagetree.search.results import row, rows
 from stagetree.search.samplers import build_pruner
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.trial import FrozenTrial
 
     from stagetree.search.plan import SearchPlan, StudyListener
 
 POLL = 1.0
 """Seconds between two looks at a study whose last places other workers hold."""
-
-_TOLD = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-    "crashed": TrialState.FAIL,
-}
 
 
 class Worker:
@@ -78,7 +71,7 @@ class _Shift:
         self._interrupts = interrupts
         self._composer = Composer(worker.app, worker.plan.fixed)
         self._places: Places = worker.plan.places(study)
-        self._start = time.monotonic()
+        self._budget = dataclasses.replace(worker.plan.budget, start=time.monotonic())
 
     def work(self) -> int:
         finished = 0
@@ -96,17 +89,15 @@ class _Shift:
     def _over(self) -> bool:
         """Return whether no further trial may start: too many failures, or too little time."""
         trials = self._study.get_trials(deepcopy=False)
-        failed = sum(trial.state == TrialState.FAIL for trial in trials)
-        if self._plan.too_many_failures(failed):
-            return True
-        if self._plan.timeout is None:
-            return False
-        seconds = [row(trial).seconds for trial in trials if trial.state == TrialState.COMPLETE]
-        needed = statistics.median(seconds) if seconds else 0.0
-        return time.monotonic() - self._start + needed >= self._plan.timeout
+        return self._plan.too_many_failures(trials) or bool(self._budget.refuses(trials))
 
     def _run(self, claim: Claim) -> bool:
         """Run a trial to its end; return whether its end was ours to tell."""
+        if claim.twin is not None:
+            with self._interrupts.shield():
+                self._heard(ending.copy(self._study, claim, claim.twin))
+                claim.lease.release()
+            return True
         before = float(claim.trial.user_attrs.get("seconds", 0.0))
         start = time.monotonic()
         try:
@@ -141,8 +132,8 @@ class _Shift:
                 metric=self._plan.metric,
                 objectives=len(self._study.directions),
             )
-            crashes += outcome.state == "crashed"
-            if outcome.state != "crashed" or crashes >= self._plan.max_attempts:
+            crashes += outcome.state == CRASHED
+            if outcome.state != CRASHED or crashes >= self._plan.max_attempts:
                 return outcome, reporter
             if not claim.lease.held():
                 return Outcome("lost"), reporter
@@ -154,33 +145,10 @@ class _Shift:
     ) -> bool:
         if outcome.state == "lost" or not claim.lease.held():
             return False
-        claim.trial.set_user_attr(NOTES, self._notes(claim, outcome, reporter, seconds))
-        values = list(outcome.values) if outcome.state == "complete" else None
-        told = self._study.tell(claim.trial, values, state=_TOLD[outcome.state])
-        trials = self._study.get_trials(deepcopy=False)
-        done = sum(trial.state.is_finished() for trial in trials)
-        self._listener.trial_finished(row(told), done, self._plan.total)
+        self._heard(ending.tell(self._study, self._plan, claim, outcome, reporter, seconds))
         return True
 
-    def _notes(
-        self, claim: Claim, outcome: Outcome, reporter: TrialReporter, seconds: float
-    ) -> dict[str, Any]:
-        """Return what the study keeps of a trial beside its parameters and values.
-
-        It is one attribute, as every attribute costs a synchronised write.
-        """
-        overrides = self._plan.space.overrides(claim.params)
-        notes: dict[str, Any] = {
-            "seconds": round(seconds, 3),
-            "command": f"{self._plan.command} {shlex.join(overrides)}",
-        }
-        if outcome.directory:
-            notes["directory"] = outcome.directory
-        if reporter.stages:
-            notes["stages"] = reporter.record()
-        if outcome.state == "pruned":
-            notes["pruned_in"] = reporter.pruned_in or "main"
-        if outcome.error:
-            notes[ERROR] = outcome.error
-            notes["traceback"] = outcome.trace
-        return notes
+    def _heard(self, told: FrozenTrial) -> None:
+        trials = self._study.get_trials(deepcopy=False)
+        done = sum(trial.state.is_finished() and counts(trial) for trial in trials)
+        self._listener.trial_finished(row(told), done, self._plan.total)

@@ -8,7 +8,8 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from stagetree.search.grid import GridSampler
-from stagetree.search.places import INTERRUPTED, MAX_DEATHS, Claim, Places
+from stagetree.search.notes import INTERRUPTED
+from stagetree.search.places import MAX_DEATHS, Claim, Places
 from stagetree.search.space import Space
 
 

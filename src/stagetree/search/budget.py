@@ -1,0 +1,86 @@
+"""How much a search may spend, and whether another trial fits."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from stagetree.search.notes import COPY_OF, counts, is_imported, notes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optuna.trial import FrozenTrial
+
+SHARE = 0.75
+"""Share of the finished trials that were no longer than what is expected of the next."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of a search beside its number of trials.
+
+    A trial is started only if three quarters of the finished ones would have fitted in what is
+    left; one that runs is never cut short.
+
+    Attributes:
+        timeout: Seconds of wall time from ``start``; ``None`` is no limit.
+        device_hours: Hours of devices for all trials of the study together, over all workers
+            and restarts; a worker without accelerator counts as one device. ``None`` is no limit.
+        start: Monotonic time at which ``timeout`` begins.
+    """
+
+    timeout: float | None = None
+    device_hours: float | None = None
+    start: float = field(default_factory=time.monotonic)
+
+    def refuses(self, trials: Sequence[FrozenTrial]) -> str:
+        """Return why no further trial may start, or an empty string when one may."""
+        if self.timeout is None and self.device_hours is None:
+            return ""
+        needed = _typical(trials)
+        spent = time.monotonic() - self.start
+        if self.timeout is not None and spent + needed >= self.timeout:
+            return (
+                f"{max(0.0, self.timeout - spent):.0f} s of the timeout of {self.timeout:g} s are "
+                f"left and a trial takes about {needed:.0f} s"
+            )
+        if self.device_hours is None:
+            return ""
+        used = sum(_device_seconds(trial, needed) for trial in trials if counts(trial)) / 3600
+        if used + needed * devices() / 3600 > self.device_hours or used >= self.device_hours:
+            return f"{used:.3g} of {self.device_hours:g} device hours are used or under way"
+        return ""
+
+
+def devices() -> int:
+    """Return how many accelerators this process uses; a CPU counts as one."""
+    torch = sys.modules.get("torch")
+    return max(1, torch.cuda.device_count()) if torch is not None else 1
+
+
+def _typical(trials: Sequence[FrozenTrial]) -> float:
+    seconds = sorted(
+        float(notes_of(trial).get("seconds", 0.0))
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and COPY_OF not in notes_of(trial)
+    )
+    if len(seconds) < 2:
+        return seconds[0] if seconds else 0.0
+    return statistics.quantiles(seconds, n=4, method="inclusive")[round(SHARE * 4) - 1]
+
+
+def _device_seconds(trial: FrozenTrial, expected: float) -> float:
+    """Return what a trial has used; one that runs is expected to take what others took."""
+    if is_imported(trial):
+        return 0.0
+    notes = notes_of(trial)
+    seconds = float(notes.get("seconds", 0.0))
+    if trial.state == TrialState.RUNNING:
+        seconds = max(seconds, expected)
+    return seconds * float(notes.get("devices", 1))

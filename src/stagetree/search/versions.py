@@ -1,0 +1,234 @@
+"""Versions of a study: the same name asked a changed question, without losing its trials."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import optuna
+
+from stagetree.core.errors import Fault, StagetreeError, StudyMismatchError
+from stagetree.search import difference, imports
+from stagetree.search import study as studies
+from stagetree.search.journal import FILE, open_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from optuna import Study
+
+    from stagetree.core.lease import Lease
+    from stagetree.search.space import Space
+    from stagetree.search.study import Fingerprint
+
+_VERSION_OF = "stagetree:version_of"
+_WAIT = 300.0
+
+
+@dataclass(frozen=True)
+class Version:
+    """A study that is open.
+
+    Attributes:
+        study: The study.
+        directory: Its directory.
+        news: What a person must hear of it; empty unless this call made a new version.
+    """
+
+    study: Study
+    directory: Path
+    news: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.study.study_name
+
+    @property
+    def question(self) -> dict[str, Any] | None:
+        """The question it answers; ``None`` while nobody has finished creating it."""
+        return studies.question_of(self.study)
+
+
+def open_or_create(
+    directory: Path,
+    name: str,
+    fingerprint: Fingerprint,
+    space: Space,
+    url: str | None,
+    seed: int | None,
+) -> Version:
+    """Open the version of a study that answers a question; several processes may do so at once.
+
+    The first version is ``name``, the next ones are ``name-v2``, ``name-v3`` ..., studies of
+    their own in directories beside the first. A question that was asked before opens its version
+    again. One that differs in nothing but the search space opens a new version, which begins
+    with the finished trials of all earlier versions that can be compared, as far as they lie in
+    the new space. Each process that opens a version finds it whole: what was left by one that
+    died while it imported is made anew.
+
+    Args:
+        directory: The directory of the study ``name``.
+        name: Its name, or that of any of its versions.
+        fingerprint: The question.
+        space: The search space of the question.
+        url: Database URL, or ``None`` for a journal file in each version's directory.
+        seed: Seed of the samplers of a new study; ``None`` draws one, which the study keeps.
+
+    Raises:
+        StudyMismatchError: No version can be compared; lists every difference to the newest.
+        StagetreeError: The study is held by another process for minutes.
+    """
+    first = _Family(directory, name, url).first()
+    with _held(first.directory) as lease:
+        return _Opening(first, fingerprint, space, seed, lease).open()
+
+
+@contextlib.contextmanager
+def _held(directory: Path) -> Iterator[Lease]:
+    directory.mkdir(parents=True, exist_ok=True)
+    lease = studies.study_lease(directory)
+    if not lease.acquire(timeout=_WAIT, poll=0.05):
+        raise StagetreeError(f"expected to open {directory} but another process holds {lease.path}")
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A study and its versions, where they lie; looks only, creates nothing."""
+
+    directory: Path
+    name: str
+    url: str | None
+
+    def first(self) -> _Family:
+        """Return the family under the name of its first version."""
+        study = self.load(1)
+        base = study.user_attrs.get(_VERSION_OF) if study else None
+        if base is None:
+            return self
+        place = self.directory.name.removesuffix(self.name.removeprefix(base))
+        return _Family(self.directory.with_name(place), base, self.url)
+
+    def place(self, number: int) -> tuple[Path, str]:
+        """Return directory and name of a version."""
+        suffix = "" if number == 1 else f"-v{number}"
+        return self.directory.with_name(f"{self.directory.name}{suffix}"), f"{self.name}{suffix}"
+
+    def load(self, number: int) -> Study | None:
+        """Return the study of a version's name, if there is one."""
+        directory, name = self.place(number)
+        if not self.url and not (directory / FILE).is_file():
+            return None
+        with contextlib.suppress(KeyError):
+            return studies.load(directory, name, self.url)
+        return None
+
+    def versions(self) -> dict[int, Version]:
+        """Return the versions by number; a study that only has such a name is none."""
+        found: dict[int, Version] = {}
+        for number in self.numbers():
+            study = self.load(number)
+            if study and (number == 1 or study.user_attrs.get(_VERSION_OF) == self.name):
+                found[number] = Version(study, self.place(number)[0])
+        return found
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all names that are taken."""
+        if self.url:
+            names = optuna.get_all_study_names(open_storage(self.directory, self.url))
+            stem = self.name
+        else:
+            names = [file.parent.name for file in self.directory.parent.glob(f"*/{FILE}")]
+            stem = self.directory.name
+        matches = (re.fullmatch(r"(?:-v([2-9]|[1-9]\d+))?", name.removeprefix(stem)) for name in names if name.startswith(stem))
+        return sorted(int(match[1] or 1) for match in matches if match)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """One opening, under the lease of the first version."""
+
+    family: _Family
+    fingerprint: Fingerprint
+    space: Space
+    seed: int | None
+    lease: Lease
+
+    def open(self) -> Version:
+        asked = self.fingerprint.plain()
+        known = [version for version in self.family.versions().values() if version.question]
+        if not known:
+            return self._first()
+        differences = [difference.compare(version.question or {}, asked) for version in known]
+        for version, found in zip(known, differences, strict=True):
+            if not found.faults:
+                return version
+        pairs = zip(known, differences, strict=True)
+        sources = [(version, found) for version, found in pairs if found.compatible]
+        if not sources:
+            raise _refused(known[-1], differences[-1])
+        parent, change = sources[-1]
+        return self._next([version for version, _ in sources], parent, change)
+
+    def _first(self) -> Version:
+        """Create the study, or give one that plain Optuna created its question."""
+        directory, name = self.family.place(1)
+        wanted = list(self.fingerprint.directions)
+        study = studies.create(name, wanted, open_storage(directory, self.family.url))
+        has = studies.directions_of(study)
+        if has != wanted:
+            message = f"study {name!r} exists with {has}, this line asks {wanted}"
+            raise StudyMismatchError([Fault("hydra.sweeper.direction", message)])
+        studies.begin(study, self.fingerprint, self.seed)
+        return Version(study, directory)
+
+    def _next(
+        self, sources: Sequence[Version], parent: Version, change: difference.Difference
+    ) -> Version:
+        """Create the next version with the trials of its sources in it."""
+        selection = imports.select(
+            [(version.study, version.question or {}) for version in sources],
+            self.fingerprint.plain(),
+            self.space,
+        )
+        directory, name = self.family.place(self._number())
+        with _held(directory) as lease:
+            study = self._empty(directory, name)
+            study.set_user_attr(_VERSION_OF, self.family.name)
+            for trial in selection.trials:
+                self.lease.check()
+                lease.check()
+                study.add_trial(trial)
+            self.lease.check()
+            lease.check()
+            studies.begin(study, self.fingerprint, self.seed)
+        names = " and ".join(version.name for version in sources)
+        news = f"study {name}: the space changed since {parent.name} ({change}); "
+        return Version(study, directory, f"{news}{selection} of {names} imported")
+
+    def _number(self) -> int:
+        """Return the number of the next version: one nobody uses, or that was never finished."""
+        unfinished = [n for n, version in self.family.versions().items() if not version.question]
+        return min(unfinished, default=max([1, *self.family.numbers()]) + 1)
+
+    def _empty(self, directory: Path, name: str) -> Study:
+        """Create a study without trials, in place of one that was never finished."""
+        storage = open_storage(directory, self.family.url)
+        with contextlib.suppress(KeyError):
+            optuna.delete_study(study_name=name, storage=storage)
+        return studies.create(name, self.fingerprint.directions, storage)
+
+
+def _refused(newest: Version, found: difference.Difference) -> StudyMismatchError:
+    hint = (
+        f"study {newest.name!r} answers another question; its trials cannot be mixed with new "
+        "ones. Repeat its own settings, or start another study with hydra.sweeper.study_name=NAME."
+    )
+    return StudyMismatchError([Fault("hydra.sweeper.study_name", hint), *found.faults])
