@@ -21,6 +21,8 @@ def main(cfg: DictConfig) -> float | tuple[float, float]:
             raise RuntimeError("crash on purpose")
     if cfg.x == cfg.kills:
         os.kill(os.getpid(), signal.SIGKILL)
+    if cfg.y == cfg.starves:
+        raise MemoryError("no room on purpose")
     value = cfg.x**2 + cfg.y + cfg.curve.offset
     for step in range(1, 5):
         time.sleep(cfg.pause / 4)

@@ -97,3 +97,59 @@ def test_a_trial_half_asked_gets_the_rest_of_its_point(
     assert seen == list(grid.points())
     assert len(study.get_trials()) == grid.size
     assert optuna.trial.TrialState.WAITING not in [trial.state for trial in study.trials]
+
+
+def test_first_points_come_before_the_sampler(study: Study, tmp_path: Path, line: Space) -> None:
+    one = Places(
+        study,
+        tmp_path,
+        3,
+        line,
+        lambda number: RandomSampler(seed=number),
+        first=[{"x": 0.25}, {"x": 0.75}],
+    )
+    assert [claimed(one.claim()).params["x"] for _ in range(2)] == [0.25, 0.75]
+    assert claimed(one.claim()).params["x"] not in (0.25, 0.75)
+
+
+def test_a_point_that_was_run_comes_with_its_twin(
+    study: Study, tmp_path: Path, line: Space
+) -> None:
+    point = {"x": 0.5}
+    options = {"first": [point, {"x": 0.1}]}
+    sampler = RandomSampler(seed=1)
+    one = Places(study, tmp_path, 2, line, lambda number: sampler, **options)
+    first = claimed(one.claim())
+    assert first.twin is None
+    study.tell(first.trial, 1.0)
+    study.enqueue_trial(point)
+    again = claimed(one.claim())
+    assert again.twin is not None
+    assert again.twin.number == 0
+    study.tell(again.trial, 1.0)
+    study.enqueue_trial(point)
+    careless = Places(study, tmp_path, 3, line, lambda number: sampler, copies=False)
+    assert claimed(careless.claim()).twin is None
+
+
+def test_a_region_without_memory_is_sampled_three_times_and_takes_no_more_places(
+    study: Study, tmp_path: Path, grid: Space
+) -> None:
+    one = places(study, tmp_path, grid, 20)
+    for _ in range(20):
+        claim = claimed(one.claim())
+        if claim.params["a"] == 2:
+            claim.trial.set_user_attr("notes", {"ended": "infeasible"})
+            study.tell(claim.trial, state=TrialState.PRUNED)
+        else:
+            study.tell(claim.trial, 1.0)
+        claim.lease.release()
+    assert one.claim() is None
+    ended = [trial.user_attrs.get("notes", {}).get("ended") for trial in study.trials]
+    tried = [
+        trial.params["b"]
+        for trial, how in zip(study.trials, ended, strict=True)
+        if how == "infeasible"
+    ]
+    assert all(tried.count(choice) <= 3 for choice in ("x", "y", None))
+    assert ended.count("rejected") == len(study.trials) - 20 > 0
