@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SEEDS = "seeds"
+"""Name of the stage in which a run over several seeds reports each seed's objective."""
+
 
 @dataclass(frozen=True)
 class RunInfo:

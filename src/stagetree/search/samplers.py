@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
 
 from stagetree.core.errors import ConfigError, Fault
+from stagetree.core.reporting import SEEDS
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
 
@@ -99,7 +100,9 @@ def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:
         raise ConfigError(
             [Fault("hydra.sweeper.pruner", f"expected an Optuna pruner but got {pruner!r}")]
         )
-    return pruner if isinstance(pruner, NopPruner) else StageAwarePruner(pruner)
+    if isinstance(pruner, NopPruner):
+        return pruner
+    return StageAwarePruner(pruner, only=SEEDS if isinstance(pruner, WilcoxonPruner) else None)
 
 
 def derive_seed(seed: int, number: int) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from optuna import Study
 from optuna.pruners import BasePruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ class StageAwarePruner(BasePruner):
 
     Args:
         inner: Any Optuna pruner, Hyperband and successive halving included.
+        only: Name of the only stage in which to prune; ``None``: in every one.
     """
 
-    def __init__(self, inner: BasePruner) -> None:
+    def __init__(self, inner: BasePruner, only: str | None = None) -> None:
         self.inner = inner
+        self.only = only
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether ``trial`` should stop, judged at its last reported step."""
@@ -57,6 +60,8 @@ class StageAwarePruner(BasePruner):
             return False
         index = (trial.last_step - 1) // STAGE_STEPS
         name, signature = _identity(trial, index)
+        if self.only not in (None, name):
+            return False
         shown = _staged(trial, index, name)
         storage = _StageStorage(study._storage, name, signature, shown)
         view = Study(
@@ -132,6 +137,17 @@ class _StageStorage:
             _carry_forward(peer, steps)
         trials = sorted([*peers, self._current], key=lambda trial: trial.number)
         return [trial for trial in trials if states is None or trial.state in states]
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Return the complete peer with the best value.
+
+        Raises:
+            ValueError: There is none.
+        """
+        complete = self.get_all_trials(study_id, states=(TrialState.COMPLETE,))
+        maximize = self._storage.get_study_directions(study_id)[0] == StudyDirection.MAXIMIZE
+        choose = max if maximize else min
+        return choose(complete, key=lambda trial: cast("float", trial.value))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep what the inner pruner notes apart from its notes on other stages."""

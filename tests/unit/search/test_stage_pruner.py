@@ -9,6 +9,7 @@ from optuna.pruners import (
     MedianPruner,
     PatientPruner,
     SuccessiveHalvingPruner,
+    WilcoxonPruner,
 )
 from optuna.trial import TrialState
 
@@ -110,3 +111,28 @@ def test_reports_outside_any_described_stage_are_compared_by_place() -> None:
     assert not trial.should_prune()
     trial.report(0.1, step_of(0, 1.0))
     assert not trial.should_prune()
+
+
+def test_the_signed_rank_test_compares_seed_by_seed(run: Callable[..., bool]) -> None:
+    def seeds(*values: float) -> Stage:
+        return ("seeds", "", [((place + 1) / 5, value) for place, value in enumerate(values)])
+
+    study = maximizing(StageAwarePruner(WilcoxonPruner(p_threshold=0.1), only="seeds"))
+    curve = ("finetune@1", "a", [(0.1 * step, 0.1 * step) for step in range(1, 11)])
+    assert not run(study, curve, seeds(0.8, 0.7, 0.9, 0.8, 0.85))
+    slower = ("finetune@1", "b", [(0.1 * step, 0.01 * step) for step in range(1, 11)])
+    assert not run(study, slower, seeds(0.85, 0.68, 0.95, 0.85, 0.8))
+    assert run(study, slower, seeds(0.6, 0.5, 0.7, 0.55, 0.6))
+    worse = study.trials[-1]
+    assert max(worse.intermediate_values) == step_of(1, 0.8)
+
+
+def test_a_trial_that_stopped_early_is_compared_by_where_it_stopped(
+    run: Callable[..., bool],
+) -> None:
+    study = maximizing(StageAwarePruner(MedianPruner(n_startup_trials=3, n_min_trials=3)))
+    for number in range(3):
+        stopped = [(0.2, 0.5 + 0.01 * number), (0.4, 0.5), (1.0, 0.55)]
+        assert not run(study, ("finetune", f"s{number}", stopped))
+    assert run(study, ("finetune", "low", [(0.2, 0.6), (0.8, 0.1)])) is False
+    assert run(study, ("finetune", "lower", [(0.2, 0.1), (0.8, 0.2)])) is True
