@@ -53,6 +53,7 @@ class StageAwarePruner(BasePruner):
     def __init__(self, inner: BasePruner, only: str | None = None) -> None:
         self.inner = inner
         self.only = only
+        self._known: dict[tuple[int, str], dict[int, _Peer | None]] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether ``trial`` should stop, judged at its last reported step."""
@@ -63,7 +64,8 @@ class StageAwarePruner(BasePruner):
         if self.only not in (None, name):
             return False
         shown = _staged(trial, index, name)
-        storage = _StageStorage(study._storage, name, signature, shown)
+        known = self._known.setdefault((study._study_id, name), {})
+        storage = _StageStorage(study._storage, name, signature, shown, known)
         view = Study(
             study.study_name, cast("BaseStorage", storage), sampler=study.sampler, pruner=self.inner
         )
@@ -110,15 +112,24 @@ class _Peer:
 
 
 class _StageStorage:
-    """A study's storage as it would be had every trial only the current stage."""
+    """A study's storage as it would be had every trial only the current stage.
+
+    What it makes of trials that have ended is kept in ``known``, as those do not change.
+    """
 
     def __init__(
-        self, storage: BaseStorage, name: str, signature: str, current: FrozenTrial
+        self,
+        storage: BaseStorage,
+        name: str,
+        signature: str,
+        current: FrozenTrial,
+        known: dict[int, _Peer | None],
     ) -> None:
         self._storage = storage
         self._name = name
         self._signature = signature
         self._current = current
+        self._known = known
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._storage, attribute)
@@ -131,10 +142,8 @@ class _StageStorage:
     ) -> list[FrozenTrial]:
         """Return the current trial and one peer for each other result of the stage."""
         everything = self._storage.get_all_trials(study_id, deepcopy=False)
-        peers = _independent(self._peers(everything))
         steps = list(self._current.intermediate_values)
-        for peer in peers:
-            _carry_forward(peer, steps)
+        peers = [_carried(peer, steps) for peer in _independent(self._peers(everything))]
         trials = sorted([*peers, self._current], key=lambda trial: trial.number)
         return [trial for trial in trials if states is None or trial.state in states]
 
@@ -156,13 +165,24 @@ class _StageStorage:
     def _peers(self, trials: Iterable[FrozenTrial]) -> list[_Peer]:
         peers: list[_Peer] = []
         for trial in trials:
-            index = _index_of(trial.user_attrs, self._name)
-            if trial.number == self._current.number or index is None:
+            if trial.number == self._current.number:
                 continue
-            signature = _identity(trial, index)[1]
-            if not signature or signature != self._signature:
-                peers.append(_Peer(_staged(trial, index, self._name), signature))
+            peer = self._peer(trial)
+            if peer is not None and (not peer.signature or peer.signature != self._signature):
+                peers.append(peer)
         return peers
+
+    def _peer(self, trial: FrozenTrial) -> _Peer | None:
+        """Return a trial as it looks in the stage, or ``None`` when it never reported there."""
+        if trial.number in self._known:
+            return self._known[trial.number]
+        index = _index_of(trial.user_attrs, self._name)
+        peer = None
+        if index is not None:
+            peer = _Peer(_staged(trial, index, self._name), _identity(trial, index)[1])
+        if trial.state.is_finished():
+            self._known[trial.number] = peer
+        return peer
 
 
 def _index_of(attributes: Mapping[str, Any], name: str) -> int | None:
@@ -183,11 +203,17 @@ def _independent(peers: Iterable[_Peer]) -> list[FrozenTrial]:
     return [peer.trial for peer in best.values()]
 
 
-def _carry_forward(peer: FrozenTrial, steps: Iterable[int]) -> None:
-    """Give a peer a value at ``steps`` it passed without reporting: that of its last report."""
+def _carried(peer: FrozenTrial, steps: Iterable[int]) -> FrozenTrial:
+    """Return a peer with a value at ``steps`` it passed without reporting: its last one before."""
     own = sorted(peer.intermediate_values)
+    carried: dict[int, float] = {}
     for step in steps:
         before = bisect.bisect_right(own, step)
         passed = before < len(own) or peer.state == TrialState.COMPLETE
         if before and passed and step not in peer.intermediate_values:
-            peer.intermediate_values[step] = peer.intermediate_values[own[before - 1]]
+            carried[step] = peer.intermediate_values[own[before - 1]]
+    if not carried:
+        return peer
+    fuller = copy.copy(peer)
+    fuller.intermediate_values = {**peer.intermediate_values, **carried}
+    return fuller
