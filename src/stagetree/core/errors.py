@@ -70,6 +70,10 @@ class TrialFailed(StagetreeError):  # noqa: N818 - an outcome that is recorded
     """The trial cannot give a value, e.g. its loss is not a number; retrying will not help."""
 
 
+class OutOfMemory(TrialFailed):
+    """A stage does not fit into this machine's memory, not even one example at a time."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return the option most like ``name``, or an empty string when none is alike.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import FloatDistribution
@@ -21,19 +22,16 @@ CONSTRAINT = "memory"
 MAX_TRIES = 3
 """How many trials of one region may run out of memory before the region is given up."""
 
-_NAMES = frozenset({"OutOfMemoryError", "MemoryError"})
-_TEXTS = ("can't allocate memory", "not enough memory", "out of memory")
-
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of any app says that memory was too small.
-
-    It is known by its name and text, so that torch need not be imported.
-    """
-    if isinstance(error, OutOfMemory | MemoryError) or type(error).__name__ in _NAMES:
+    """Return whether an error of any app says that memory was too small; torch stays unimported."""
+    if isinstance(error, OutOfMemory | MemoryError):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(part in text for part in _TEXTS)
+    if "torch" not in sys.modules:
+        return False
+    from stagetree.training.memory import out_of_memory
+
+    return out_of_memory(error)
 
 
 def reason(

@@ -12,6 +12,7 @@ from omegaconf import MISSING
 
 from stagetree.core.errors import Fault
 from stagetree.core.registry import Registry
+from stagetree.core.signature import result_fields
 
 if TYPE_CHECKING:
     from stagetree.data.corpus import Corpus
@@ -69,6 +70,15 @@ class StageContext:
     evaluated: Callable[[float, Mapping[str, float]], None]
 
 
+def origin(context: StageContext) -> dict[str, Any]:
+    """Return, as plain values, what decides how large the model is that a stage starts from."""
+    from stagetree.training.limits import shape
+
+    if "input" in context.inputs:
+        return {"input": shape(context.inputs["input"])}
+    return {"model": result_fields(context.model)}
+
+
 @dataclass(frozen=True)
 class Upstream:
     """A stage before another one in the pipeline."""
@@ -114,6 +124,7 @@ class Stage(ABC):
         Raises:
             TrialPruned: ``context.evaluated`` said so.
             TrialFailed: The loss is not a number.
+            OutOfMemory: Not even one example at a time fits into memory.
         """
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import Fault, ModelError, unknown
+from stagetree.core.signature import result_fields
 from stagetree.models.config import ModelConfig
-from stagetree.stages.base import STAGES, Stage, StageConfig, StageContext, Upstream
+from stagetree.stages.base import STAGES, Stage, StageConfig, StageContext, Upstream, origin
 from stagetree.training import checks
 from stagetree.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from stagetree.training.learner import Learner
+    from stagetree.training.memory import BatchSize
     from stagetree.training.soft_targets import SoftTargets
 
 
@@ -92,16 +95,15 @@ class Distill(Stage):
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.training.fit import fit
+        from stagetree.training.learner import Start
+        from stagetree.training.limits import shape
         from stagetree.training.objectives import Distillation
 
-        labels = context.task.labels(context.corpus)
-        model, tokenizer = _student(config, context, labels)
+        student, teacher = result_fields(config.student), shape(context.inputs["teacher"])
+        needs = {"kind": cls.kind, **origin(context), "student": student, "teacher": teacher}
+        start = Start(needs, lambda: _student(config, context))
         objective = Distillation(config.temperature, config.alpha, config.label_smoothing)
-
-        def teach(rows: Dataset) -> SoftTargets:
-            return _lessons(config, context, labels, rows)
-
-        fit(model, tokenizer, labels, config, objective, context, teach)
+        fit(start, config, objective, context, partial(_lessons, config, context))
 
 
 def _distillation_faults(config: Any, before: Sequence[Upstream]) -> list[Fault]:
@@ -152,14 +154,14 @@ def _student_faults(student: Any, start_kind: str) -> list[Fault]:
     return faults
 
 
-def _student(
-    config: Any, context: StageContext, labels: list[str]
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the student before training, and its tokenizer."""
+def _student(config: Any, context: StageContext) -> Learner:
+    """Return the student before training."""
     from stagetree.models import huggingface
     from stagetree.models.student import layer_count, select_layers, spread
+    from stagetree.training.learner import Learner
 
     wanted = config.student
+    labels = context.task.labels(context.corpus)
     if wanted.model is not None:
         source = ModelConfig(name=wanted.model, overrides=dict(wanted.overrides))
         auto_class = context.task.auto_class
@@ -170,7 +172,7 @@ def _student(
         model, tokenizer, manifest = huggingface.open_model(start, config.dropout)
         _same_labels("input", context.name, list(manifest.labels), labels)
     if wanted.keep:
-        return select_layers(model, list(wanted.keep)), tokenizer
+        return Learner(select_layers(model, list(wanted.keep)), tokenizer, labels)
     total = layer_count(model)
     layers = wanted.layers or total
     if wanted.layers is None and wanted.model is None:
@@ -180,10 +182,13 @@ def _student(
             f"expected stages.{context.name}.student.layers of at most {total}, the layers of "
             f"the starting model, but got {layers}"
         )
-    return (model if layers == total else select_layers(model, spread(total, layers))), tokenizer
+    kept = model if layers == total else select_layers(model, spread(total, layers))
+    return Learner(kept, tokenizer, labels)
 
 
-def _lessons(config: Any, context: StageContext, labels: list[str], rows: Dataset) -> SoftTargets:
+def _lessons(
+    config: Any, context: StageContext, rows: Dataset, labels: list[str], eval_batch: BatchSize
+) -> SoftTargets:
     """Return the teacher's outputs on the training rows of the student."""
     from stagetree.models.load import load
     from stagetree.training.encoded import encoded
@@ -206,7 +211,7 @@ def _lessons(config: Any, context: StageContext, labels: list[str], rows: Datase
         teacher_rows,
         rows,
         context.scratch / "teacher",
-        config.eval_batch_size,
+        eval_batch,
     )
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import Fault, ModelError
-from stagetree.stages.base import STAGES, Stage, StageConfig, StageContext, Upstream
+from stagetree.stages.base import STAGES, Stage, StageConfig, StageContext, Upstream, origin
 from stagetree.training import checks
 from stagetree.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from stagetree.training.learner import Learner
 
 
 @dataclass
@@ -42,28 +42,28 @@ class Finetune(Stage):
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.training.fit import fit
+        from stagetree.training.learner import Start
         from stagetree.training.objectives import CrossEntropy
 
-        labels = context.task.labels(context.corpus)
-        model, tokenizer = _start(config, context, labels)
-        fit(model, tokenizer, labels, config, CrossEntropy(config.label_smoothing), context)
+        start = Start({"kind": cls.kind, **origin(context)}, lambda: _learner(config, context))
+        fit(start, config, CrossEntropy(config.label_smoothing), context)
 
 
-def _start(
-    config: Any, context: StageContext, labels: list[str]
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _learner(config: Any, context: StageContext) -> Learner:
     """Return what is trained: the result of the stage before, or the pretrained model."""
     from stagetree.models import huggingface
+    from stagetree.training.learner import Learner
 
+    labels = context.task.labels(context.corpus)
     if "input" not in context.inputs:
         model = huggingface.build(
             context.model, context.task.auto_class, labels, context.seed, config.dropout
         )
-        return model, huggingface.tokenizer(context.model)
+        return Learner(model, huggingface.tokenizer(context.model), labels)
     model, tokenizer, manifest = huggingface.open_model(context.inputs["input"], config.dropout)
     if list(manifest.labels) != labels:
         raise ModelError(
             f"expected the input of {context.name!r} to have the labels {labels} "
             f"but got {list(manifest.labels)}; fine-tune the pretrained model on this data instead"
         )
-    return model, tokenizer
+    return Learner(model, tokenizer, labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,18 +19,18 @@ from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import TrainingConfig
 from stagetree.training.evaluation import Evaluator
 from stagetree.training.freezing import Unfreezer
+from stagetree.training.memory import BatchSize
 from stagetree.training.progress import Evaluation, Progress
 from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
 from stagetree.training.vocabulary import compact
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from stagetree.tasks.base import Task
+    from stagetree.training.learner import Learner, Lessons
     from stagetree.training.objectives import Objective
-    from stagetree.training.soft_targets import SoftTargets
 
 
 class Context(Protocol):
@@ -58,18 +58,15 @@ class Context(Protocol):
 
 
 def train(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    learner: Learner,
+    lessons: Lessons,
     task: Task,
-    train_rows: Dataset,
-    validation_rows: Dataset,
-    labels: Sequence[str],
     config: TrainingConfig,
     objective: Objective,
     context: Context,
-    soft_targets: SoftTargets | None = None,
+    eval_batch: BatchSize | None = None,
 ) -> dict[str, float]:
-    """Train ``model`` in place and leave it with the weights of its best evaluation.
+    """Train a model in place and leave it with the weights of its best evaluation.
 
     A checkpoint is written to ``context.scratch`` at every evaluation, before it is told. When
     there is one already, training goes on from it and ends with the same weights, bit for bit,
@@ -79,16 +76,14 @@ def train(
     a gradient nor weight decay.
 
     Args:
-        model: The model with its head; dropout is already set.
-        tokenizer: Its tokenizer.
+        learner: The model.
+        lessons: The rows.
         task: Pads and scores.
-        train_rows: Encoded training rows.
-        validation_rows: Encoded validation rows.
-        labels: Label names, in the order of the model's outputs.
         config: How to train.
         objective: What to minimise.
         context: Directories, seed, numerics and listeners.
-        soft_targets: A teacher's logits over ``train_rows``.
+        eval_batch: Examples a forward pass in evaluation; by default the config's. Halved when
+            they do not fit into memory.
 
     Returns:
         The metrics of the best evaluation, ``loss`` among them.
@@ -96,40 +91,58 @@ def train(
     Raises:
         TrialPruned: ``context.evaluated`` said so.
         TrialFailed: A loss is not a finite number.
+        OutOfMemory: Not even one example at a time can be evaluated.
     """
-    steps = count(config, len(train_rows))
-    evaluator = Evaluator(task, tokenizer, validation_rows, labels, config.eval_batch_size)
+    model, tokenizer, rows = learner.model, learner.tokenizer, lessons.validation
+    size = eval_batch or BatchSize(config.eval_batch_size, "eval_batch_size")
+    evaluator = Evaluator(task, tokenizer, rows, learner.labels, size)
     with (
         numerics.apply(context.numerics),
-        compact(model, tokenizer, train_rows, validation_rows) as vocabulary,
+        compact(model, tokenizer, lessons.train, rows) as vocabulary,
     ):
+        steps = count(config, len(lessons.train))
         checkpoints = Checkpoints(context.scratch / "checkpoints", vocabulary)
         run = _Run(model, evaluator, config, context, steps, task.primary_metric, checkpoints)
         if not run.over():
-            trainer = StageTrainer(
-                model=model,
-                rows=Rows(train_rows, soft_targets),
-                sampler=BucketSampler(lengths_of(train_rows), config.batch_size, context.seed),
-                collate=Collate(task.collator(tokenizer)),
-                objective=objective,
-                config=config,
-                steps=steps,
-                arithmetic=context.numerics,
-                seed=context.seed,
-                directory=checkpoints.root,
-                evaluated=run.evaluate,
-                saved=run.save,
-                callbacks=[],
-            )
-            if config.unfreeze:
-                trainer.add_callback(Unfreeze(Unfreezer(model, config.unfreeze, steps.total)))
-            trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
-            trainer.add_callback(EvaluateAt(steps, run.told))
+            trainer = _trainer(learner, lessons, task, config, objective, context, run)
             try:
                 trainer.train(resume_from_checkpoint=str(run.directory) if run.directory else None)
             finally:
                 trainer.release()
         return run.finish()
+
+
+def _trainer(
+    learner: Learner,
+    lessons: Lessons,
+    task: Task,
+    config: TrainingConfig,
+    objective: Objective,
+    context: Context,
+    run: _Run,
+) -> StageTrainer:
+    lengths = lengths_of(lessons.train)
+    trainer = StageTrainer(
+        model=learner.model,
+        rows=Rows(lessons.train, lessons.soft_targets),
+        sampler=BucketSampler(lengths, config.batch_size, context.seed),
+        collate=Collate(task.collator(learner.tokenizer)),
+        objective=objective,
+        config=config,
+        steps=run.steps,
+        arithmetic=context.numerics,
+        seed=context.seed,
+        directory=run.checkpoints.root,
+        evaluated=run.evaluate,
+        saved=run.save,
+        callbacks=[],
+    )
+    if config.unfreeze:
+        unfreezer = Unfreezer(learner.model, config.unfreeze, run.steps.total)
+        trainer.add_callback(Unfreeze(unfreezer))
+    trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
+    trainer.add_callback(EvaluateAt(run.steps, run.told))
+    return trainer
 
 
 class _Run:
@@ -149,10 +162,10 @@ class _Run:
         self._evaluator = evaluator
         self._config = config
         self._context = context
-        self._steps = steps
-        self._checkpoints = checkpoints
+        self.steps = steps
+        self.checkpoints = checkpoints
         self._reported = context.scratch / "reported.json"
-        last = self._checkpoints.last()
+        last = self.checkpoints.last()
         self.directory: Path | None = None
         self.progress = Progress(metric)
         if last is not None:
@@ -180,12 +193,12 @@ class _Run:
         if loss is not None:
             trainer.refuse_nan("validation loss", loss)
             metrics["loss"] = loss
-        fraction = self._steps.evaluations[step]
+        fraction = self.steps.evaluations[step]
         self.progress.evaluations.append(Evaluation(step, fraction, metrics))
 
     def save(self, trainer: StageTrainer) -> None:
         """Write a checkpoint; the last one needs only the best weights."""
-        directory = self._checkpoints.begin()
+        directory = self.checkpoints.begin()
         checkpoint.save_weights(self._model, directory / checkpoint.MODEL)
         if self.progress.last_is_best:
             checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
@@ -193,7 +206,7 @@ class _Run:
             checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
         if not self.over():
             trainer.save_run(directory)
-        self.directory = self._checkpoints.commit(directory, self.progress)
+        self.directory = self.checkpoints.commit(directory, self.progress)
 
     def told(self) -> bool:
         """Tell of the evaluation that was saved last; return whether training is over."""
@@ -202,7 +215,7 @@ class _Run:
 
     def over(self) -> bool:
         """Return whether training ends with the last evaluation."""
-        return self.progress.over(self._steps.total, self._config.patience)
+        return self.progress.over(self.steps.total, self._config.patience)
 
     def finish(self) -> dict[str, float]:
         """Give the model its best weights and return their metrics."""

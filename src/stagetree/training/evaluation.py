@@ -9,6 +9,7 @@ import numpy as np
 
 from stagetree.tasks.base import IGNORED, Scores
 from stagetree.training.batches import Collate, Rows, by_length, lengths_of
+from stagetree.training.memory import BatchSize, until_it_fits
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +30,8 @@ class Evaluator:
         tokenizer: Pads.
         rows: What ``task.encode`` made.
         labels: Label names.
-        batch_size: Rows a forward pass; does not change the scores.
+        batch_size: Rows a forward pass; does not change the scores. Halved when they do not fit
+            into memory.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Evaluator:
         tokenizer: PreTrainedTokenizerBase,
         rows: Dataset,
         labels: Sequence[str],
-        batch_size: int,
+        batch_size: BatchSize,
     ) -> None:
         self._task = task
         self._labels = list(labels)
@@ -57,22 +59,30 @@ class Batches:
     """Rows as padded batches of like length, and logits over them in the order of the rows."""
 
     def __init__(
-        self, task: Task, tokenizer: PreTrainedTokenizerBase, rows: Dataset, batch_size: int
+        self, task: Task, tokenizer: PreTrainedTokenizerBase, rows: Dataset, batch_size: BatchSize
     ) -> None:
         self._rows = Rows(rows)
         self._lengths = lengths_of(rows)
         self._collate = Collate(task.collator(tokenizer))
-        self._order = by_length(self._lengths, batch_size)
+        self._batch_size = batch_size
 
     def logits(self, forward: Forward) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Run ``forward`` over all rows.
 
         Returns:
             Logits and label ids, one array a row, without padding, in the order of the rows.
+
+        Raises:
+            OutOfMemory: Not even one row at a time fits into memory.
         """
+        return until_it_fits(lambda size: self._logits(forward, size), self._batch_size)
+
+    def _logits(
+        self, forward: Forward, batch_size: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         logits: list[Any] = [None] * len(self._rows)
         gold: list[Any] = [None] * len(self._rows)
-        for indices in self._order:
+        for indices in by_length(self._lengths, batch_size):
             batch = self._collate(self._rows.__getitems__(indices.tolist()))
             label_ids = batch.pop("labels").numpy()
             outputs = forward(batch)
@@ -97,13 +107,17 @@ def evaluate(
         task: The task.
         rows: What ``task.encode`` made with the runner's tokenizer and labels.
         labels: Label names, in the order of the model's outputs.
-        batch_size: Rows a forward pass.
+        batch_size: Rows a forward pass; halved when they do not fit into memory.
 
     Returns:
         The scores, and the mean cross entropy at scored positions (``None`` where labels are
         not class indices).
+
+    Raises:
+        OutOfMemory: Not even one row at a time fits into memory.
     """
-    return Evaluator(task, runner.tokenizer, rows, labels, batch_size)(runner.logits)
+    size = BatchSize(batch_size, "the batch size of evaluation")
+    return Evaluator(task, runner.tokenizer, rows, labels, size)(runner.logits)
 
 
 def cross_entropy(logits: Sequence[np.ndarray], label_ids: Sequence[np.ndarray]) -> float | None:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
+from stagetree.core.errors import OutOfMemory
 from stagetree.models import huggingface
+from stagetree.training import limits, memory
 from stagetree.training.encoded import encoded
 from stagetree.training.engine import Context, train
+from stagetree.training.learner import Learner, Lessons
+from stagetree.training.limits import Limit, Limits
+from stagetree.training.memory import BatchSize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datasets import Dataset
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from stagetree.data.corpus import Corpus
     from stagetree.tasks.base import Task
     from stagetree.training.config import TrainingConfig
+    from stagetree.training.learner import Start
     from stagetree.training.objectives import Objective
     from stagetree.training.soft_targets import SoftTargets
+
+    Teach = Callable[[Dataset, list[str], BatchSize], SoftTargets]
 
 
 class StageSurroundings(Context, Protocol):
     """What fitting needs of a stage's context; see ``stages.base.StageContext``."""
+
+    @property
+    def name(self) -> str:
+        """The stage's name in its pipeline."""
 
     @property
     def task(self) -> Task:
@@ -35,7 +47,7 @@ class StageSurroundings(Context, Protocol):
 
     @property
     def cache(self) -> Path:
-        """Directory for encoded rows."""
+        """Directory for encoded rows and memory limits."""
 
     @property
     def output(self) -> Path:
@@ -43,59 +55,132 @@ class StageSurroundings(Context, Protocol):
 
 
 def fit(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    labels: Sequence[str],
+    start: Start,
     config: TrainingConfig,
     objective: Objective,
     context: StageSurroundings,
-    teach: Callable[[Dataset], SoftTargets] | None = None,
+    teach: Teach | None = None,
 ) -> None:
-    """Train ``model`` on the stage's corpus and write its best weights to ``context.output``.
+    """Train on the stage's corpus and write the best weights to ``context.output``.
+
+    When memory runs out, training goes on from the stage's last checkpoint, or from the start,
+    with a smaller micro-batch and the same batch: all is then as if the config had asked for that
+    micro-batch from there on. What fitted is kept in ``context.cache`` (see :class:`Limits`), and
+    stages with equal needs begin with it.
 
     Args:
-        model: The model with its head.
-        tokenizer: Its tokenizer.
-        labels: Label names, in the order of the model's outputs.
+        start: What is trained.
         config: How to train.
         objective: What to minimise.
         context: The stage's surroundings.
-        teach: Makes a teacher's outputs for the encoded training rows.
+        teach: Makes a teacher's outputs for the encoded training rows, given the labels and how
+            many rows may go through it at once.
 
     Raises:
         TrialPruned: ``context.evaluated`` said so.
         TrialFailed: A loss is not a finite number.
+        OutOfMemory: Not even one example at a time fits into memory, or is known not to.
     """
+    known = Limits(context.cache / limits.FILE, _needs(start, config, context))
+    limit = known.read()
+    if limit.failures >= limits.HOPELESS:
+        tried = f"{limit.failures} attempts have shown it; delete {known.path} to try again"
+        raise _unfit(config, context, tried)
+    micro_batch, eval_batch = _sizes(config, context.name, known, limit)
+
+    def attempt(micro_batch_size: int) -> Learner:
+        learner = start.build()
+        lessons = _lessons(learner, config, context, eval_batch, teach)
+        fitting = replace(config, micro_batch_size=micro_batch_size)
+        train(learner, lessons, context.task, fitting, objective, context, eval_batch)
+        return learner
+
+    try:
+        learner = memory.until_it_fits(attempt, micro_batch)
+    except OutOfMemory as error:
+        why = str(error)  # the error itself holds on to the model
+    else:
+        if limit.failures:
+            known.succeed()
+        return _save(learner, config, context)
+    known.fail()
+    raise _unfit(config, context, why)
+
+
+def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> dict[str, Any]:
+    """Return all that decides how large a micro-batch may be."""
+    return {
+        "device": memory.device(),
+        "start": dict(start.needs),
+        "task": context.task.kind,
+        "data": context.corpus.fingerprint,
+        "max_length": config.max_length,
+        "numerics": context.numerics,
+        "batch_size": config.batch_size,
+        "unfreeze": [[phase.until, phase.layers] for phase in config.unfreeze],
+        "dropout": None if config.dropout is None else config.dropout > 0,
+    }
+
+
+def _sizes(
+    config: TrainingConfig, stage: str, known: Limits, limit: Limit
+) -> tuple[BatchSize, BatchSize]:
+    """Return micro-batch and evaluation batch to begin with: as configured, or as fitted before."""
+    micro, evaluation = config.micro_batch_size or config.batch_size, config.eval_batch_size
+    fitting = min(micro, limit.micro_batch_size or micro)
+    return (
+        BatchSize(
+            memory.largest_divisor(config.batch_size, fitting),
+            f"stages.{stage}.micro_batch_size",
+            divides=config.batch_size,
+            halved=lambda size: known.lower("micro_batch_size", size),
+        ),
+        BatchSize(
+            min(evaluation, limit.eval_batch_size or evaluation),
+            f"stages.{stage}.eval_batch_size",
+            halved=lambda size: known.lower("eval_batch_size", size),
+        ),
+    )
+
+
+def _lessons(
+    learner: Learner,
+    config: TrainingConfig,
+    context: StageSurroundings,
+    eval_batch: BatchSize,
+    teach: Teach | None,
+) -> Lessons:
     train_rows, validation_rows = (
         encoded(
             context.corpus,
             split,
             context.task,
-            tokenizer,
-            labels,
+            learner.tokenizer,
+            learner.labels,
             config.max_length,
             context.cache,
         )
         for split in ("train", "validation")
     )
-    train(
-        model,
-        tokenizer,
-        context.task,
-        train_rows,
-        validation_rows,
-        labels,
-        config,
-        objective,
-        context,
-        None if teach is None else teach(train_rows),
-    )
+    soft_targets = None if teach is None else teach(train_rows, learner.labels, eval_batch)
+    return Lessons(train_rows, validation_rows, soft_targets)
+
+
+def _save(learner: Learner, config: TrainingConfig, context: StageSurroundings) -> None:
     huggingface.save(
-        model,
-        tokenizer,
+        learner.model,
+        learner.tokenizer,
         context.output,
         context.task.kind,
-        labels,
+        learner.labels,
         config.max_length,
         numerics=context.numerics,
+    )
+
+
+def _unfit(config: TrainingConfig, context: StageSurroundings, why: str) -> OutOfMemory:
+    return OutOfMemory(
+        f"stage {context.name!r} does not fit into the memory of {memory.device()}, not even one "
+        f"example at a time (batch_size={config.batch_size}, max_length={config.max_length}): "
+        f"{why}; lower stages.{context.name}.max_length or use a smaller model"
     )

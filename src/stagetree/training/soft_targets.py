@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stagetree.models.runner import Runner
     from stagetree.tasks.base import Task
+    from stagetree.training.memory import BatchSize
 
 
 class SoftTargets:
@@ -45,7 +46,7 @@ def soft_targets(
     teacher_rows: Dataset,
     rows: Dataset,
     directory: Path,
-    batch_size: int,
+    batch_size: BatchSize,
 ) -> SoftTargets:
     """Return a teacher's logits for the student's training rows, memory-mapped.
 
@@ -59,9 +60,10 @@ def soft_targets(
         teacher_rows: The training split as the teacher's tokenizer encodes it.
         rows: The training split as the student's tokenizer encodes it.
         directory: Where the logits are kept, in a stage's scratch directory.
-        batch_size: Rows a forward pass of the teacher.
+        batch_size: Rows a forward pass of the teacher; halved when they do not fit into memory.
 
     Raises:
+        OutOfMemory: Not even one row at a time fits into memory.
         ModelError: The rows of teacher and student do not match.
     """
     offsets = _offsets(rows)

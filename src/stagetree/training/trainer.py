@@ -12,6 +12,7 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, get_scheduler
 
 from stagetree.core.errors import TrialFailed
+from stagetree.models.quiet import quiet
 from stagetree.training import checkpoint, numerics, randomness
 from stagetree.training.config import Schedule, TrainingConfig
 from stagetree.training.dropout import FastDropout
@@ -223,6 +224,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         weights = Path(resume_from_checkpoint) / checkpoint.MODEL
         checkpoint.load_weights(self.model if model is None else model, weights)
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        with quiet():  # a resume may have another micro-batch size, which Trainer warns about
+            return super()._init_training_state(*args, **kwargs)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:

@@ -1,5 +1,6 @@
 import optuna
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
@@ -42,7 +43,7 @@ def test_without_discrete_parameters_there_is_no_region() -> None:
         RuntimeError(
             "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
         ),
-        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory."),
+        torch.OutOfMemoryError("CUDA out of memory."),
     ],
 )
 def test_every_kind_of_too_little_memory_is_known(error: Exception) -> None:

@@ -16,11 +16,13 @@ from transformers import BertConfig, BertForTokenClassification, PreTrainedToken
 
 from stagetree.tasks.base import IGNORED, Scores, Task, TaskConfig
 from stagetree.training.config import TrainingConfig
+from stagetree.training.learner import Learner, Lessons
 from stagetree.training.objectives import CrossEntropy
 
 torch.set_num_threads(1)
 LABELS = ["O", "B-X", "I-X"]
 WORDS = 60
+DEFAULTS: dict[str, Any] = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
 
 
 class Tagging(Task):
@@ -35,7 +37,8 @@ class Tagging(Task):
         return LABELS
 
     def encode(self, examples: Any, tokenizer: Any, labels: Any, max_length: int) -> Dataset:
-        raise NotImplementedError
+        rows: Dataset = examples
+        return rows
 
     def collator(self, tokenizer: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
         def collate(rows: Sequence[Any]) -> dict[str, Any]:
@@ -166,18 +169,13 @@ def run(
     ) -> dict[str, float]:
         from stagetree.training.engine import train
 
-        defaults: dict[str, Any] = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
         return train(
-            model,
-            tokenizer,
+            Learner(model, tokenizer, LABELS),
+            Lessons(rows if rows is not None else train_rows, validation_rows, soft_targets),
             task,
-            rows if rows is not None else train_rows,
-            validation_rows,
-            LABELS,
-            TrainingConfig(**{**defaults, **options}),
+            TrainingConfig(**{**DEFAULTS, **options}),
             objective or CrossEntropy(),
             context,
-            soft_targets,
         )
 
     return train_once

@@ -1,0 +1,56 @@
+"""What is trained, and on what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from stagetree.training.soft_targets import SoftTargets
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model and how it reads and answers.
+
+    Attributes:
+        model: The model with its head; dropout is already set.
+        tokenizer: Its tokenizer.
+        labels: Label names, in the order of the model's outputs.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a stage trains, before it is loaded.
+
+    Attributes:
+        needs: Plain values that tell two starts of different size apart.
+        build: Makes the learner, bit-equal at every call.
+    """
+
+    needs: Mapping[str, Any]
+    build: Callable[[], Learner]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Encoded rows to learn from and to be scored on.
+
+    Attributes:
+        train: Training rows.
+        validation: Validation rows.
+        soft_targets: A teacher's logits over ``train``.
+    """
+
+    train: Dataset
+    validation: Dataset
+    soft_targets: SoftTargets | None = None
