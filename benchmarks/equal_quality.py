@@ -22,6 +22,8 @@ from datasets import Dataset
 from stagetree.training.config import TrainingConfig
 from stagetree.training.engine import train
 from stagetree.training.evaluation import Evaluator
+from stagetree.training.learner import Learner, Lessons
+from stagetree.training.memory import BatchSize
 from stagetree.training.objectives import CrossEntropy
 from throughput import BATCH, TRAINER, Problem, default_trainer
 
@@ -56,7 +58,13 @@ def train_default(problem: Problem, model: Any, rows: Dataset, seed: int, epochs
             warmup_steps=ours.warmup,
             weight_decay=ours.weight_decay,
         ).train()
-    evaluator = Evaluator(problem.task, problem.tokenizer, problem.validation, problem.labels, 64)
+    evaluator = Evaluator(
+        problem.task,
+        problem.tokenizer,
+        problem.validation,
+        problem.labels,
+        BatchSize(64, "eval_batch_size"),
+    )
     model.eval()
     with torch.inference_mode():
         scores, _ = evaluator(lambda batch: model(**batch).logits.numpy())
@@ -69,12 +77,9 @@ def train_ours(
     """Return our F1 after the last epoch, scored in the arithmetic of the training."""
     with tempfile.TemporaryDirectory() as name:
         metrics = train(
-            model,
-            problem.tokenizer,
+            Learner(model, problem.tokenizer, problem.labels),
+            Lessons(rows, problem.validation),
             problem.task,
-            rows,
-            problem.validation,
-            problem.labels,
             TrainingConfig(batch_size=BATCH, epochs=epochs, evaluations=1),
             CrossEntropy(),
             Alone(Path(name), seed, arithmetic),

@@ -2,8 +2,9 @@
 
 All train MiniLM-L6 (BERT, 6 layers of 384) to find personal data in text, from the same weights on
 the same rows, one whole pass each on one thread, taking turns: A B C, C B A, ... Trainer: random
-batches, dynamic padding, fp32. Ours: batches of like length, the rows of the word embeddings that
-the data uses, and the numerics asked for. Needs ``stagetree assets get minilm_l6 pii``.
+batches, dynamic padding, fp32. Ours: random batches without padding, the rows of the word
+embeddings that the data uses, and the numerics asked for.
+Needs ``stagetree assets get minilm_l6 pii``.
 
     OMP_NUM_THREADS=1 python benchmarks/throughput.py --numerics fp32 bf16
 """
@@ -37,11 +38,12 @@ from stagetree.models import huggingface
 from stagetree.models.config import ModelConfig
 from stagetree.tasks.base import TASKS
 from stagetree.training import numerics
-from stagetree.training.batches import BucketSampler, Collate, Rows, lengths_of
+from stagetree.training.batches import Collate, Rows, ShuffledRows, lengths_of
 from stagetree.training.config import TrainingConfig
 from stagetree.training.objectives import CrossEntropy
 from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
+from stagetree.training.unpadding import unpadded
 from stagetree.training.vocabulary import compact
 
 BATCH = 16
@@ -126,7 +128,7 @@ def our_trainer(
     return StageTrainer(
         model=model,
         rows=Rows(rows),
-        sampler=BucketSampler(lengths_of(rows), BATCH, seed=0),
+        sampler=ShuffledRows(lengths_of(rows), BATCH, seed=0),
         collate=Collate(problem.task.collator(problem.tokenizer)),
         objective=CrossEntropy(),
         config=config,
@@ -149,6 +151,7 @@ def seconds(problem: Problem, model: Any, rows: Dataset, arithmetic: str | None)
         tempfile.TemporaryDirectory() as name,
         numerics.apply(arithmetic or "fp32"),
         held if ours else nullcontext(),
+        unpadded(model) if ours else nullcontext(),
     ):
         make: Callable[..., Trainer] = our_trainer if ours else default_trainer
         options = {"arithmetic": arithmetic} if ours else {}

@@ -67,6 +67,7 @@ class Distill(Stage):
     """Trains on a teacher's outputs and gold labels (Hinton et al. 2015, arXiv 1503.02531)."""
 
     kind: ClassVar[str] = "distill"
+    VERSION: ClassVar[int] = 2
     Config: ClassVar[type[StageConfig]] = DistillConfig
     needs_input: ClassVar[bool] = True
 

@@ -31,6 +31,7 @@ class Finetune(Stage):
     """Trains on gold labels."""
 
     kind: ClassVar[str] = "finetune"
+    VERSION: ClassVar[int] = 2
     Config: ClassVar[type[StageConfig]] = FinetuneConfig
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Which rows share a batch: rows of like length, so that little is computed on padding."""
+"""Which rows share a batch, and what a batch is made of."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 
     from stagetree.training.soft_targets import SoftTargets
 
-MEGABATCH = 50
-"""How many batches are cut from one sorted run of rows: more pads less and mixes less."""
-
 TEACHER_LOGITS = "teacher_logits"
 """Key of a teacher's logits in a row and in a collated batch."""
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
 
 
-class BucketSampler(Sampler[int]):
-    """Gives row indices in an order whose consecutive batches hold rows of like length.
+class ShuffledRows(Sampler[int]):
+    """Gives row indices in random order, those of one batch by falling length.
 
-    Rows are shuffled, cut into runs of ``MEGABATCH`` batches, sorted by length inside a run and
-    cut into batches; the batches are shuffled. Rows that fill no whole batch come last. The
-    order depends on the lengths, the batch size, the seed and the epoch alone.
+    Which rows share a batch is up to chance alone: batches of like length would waste nothing on
+    padding, but models trained on them were worse. Inside a batch like lengths are neighbours, so
+    that a batch cut into micro-batches pads little. The order depends on the lengths, the batch
+    size, the seed and the epoch.
     """
 
     def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int) -> None:
@@ -48,19 +46,9 @@ class BucketSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng([self._seed, self._epoch])
         order = generator.permutation(len(self._lengths))
-        whole = len(order) - len(order) % self._batch_size
-        run = MEGABATCH * self._batch_size
-        runs = [
-            self._sorted(order[start : min(start + run, whole)]) for start in range(0, whole, run)
-        ]
-        if runs:
-            batches = np.concatenate(runs).reshape(-1, self._batch_size)
-            yield from generator.permutation(batches, axis=0).ravel().tolist()
-        yield from self._sorted(order[whole:]).tolist()
-
-    def _sorted(self, indices: np.ndarray) -> np.ndarray:
-        """Return ``indices`` by falling length, so that the largest batch of a run comes first."""
-        return indices[np.argsort(-self._lengths[indices], kind="stable")]
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            yield from batch[np.argsort(-self._lengths[batch], kind="stable")].tolist()
 
 
 def by_length(lengths: Sequence[int] | np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ import torch
 
 from stagetree.core.errors import TrialPruned
 from stagetree.training import checkpoint, numerics
-from stagetree.training.batches import BucketSampler, Collate, Rows, lengths_of
+from stagetree.training.batches import Collate, Rows, ShuffledRows, lengths_of
 from stagetree.training.callbacks import EvaluateAt, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import TrainingConfig
@@ -23,6 +23,7 @@ from stagetree.training.memory import BatchSize
 from stagetree.training.progress import Evaluation, Progress
 from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
+from stagetree.training.unpadding import unpadded
 from stagetree.training.vocabulary import compact
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def train(
     with (
         numerics.apply(context.numerics),
         compact(model, tokenizer, lessons.train, rows) as vocabulary,
+        unpadded(model),
     ):
         steps = count(config, len(lessons.train))
         checkpoints = Checkpoints(context.scratch / "checkpoints", vocabulary)
@@ -125,7 +127,7 @@ def _trainer(
     trainer = StageTrainer(
         model=learner.model,
         rows=Rows(lessons.train, lessons.soft_targets),
-        sampler=BucketSampler(lengths, config.batch_size, context.seed),
+        sampler=ShuffledRows(lengths, config.batch_size, context.seed),
         collate=Collate(task.collator(learner.tokenizer)),
         objective=objective,
         config=config,
