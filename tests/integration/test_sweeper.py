@@ -45,9 +45,10 @@ class Shell:
     def study(self) -> Path:
         return self.directory / "stagetree_studies" / "s"
 
-    def trials(self) -> list[FrozenTrial]:
-        storage = JournalStorage(JournalFileBackend(str(self.study / "journal.log")))
-        return optuna.load_study(study_name="s", storage=storage).trials
+    def trials(self, name: str = "s") -> list[FrozenTrial]:
+        journal = self.study.with_name(name) / "journal.log"
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        return optuna.load_study(study_name=name, storage=storage).trials
 
     def log(self) -> list[str]:
         return (self.directory / "log").read_text().splitlines()
@@ -144,6 +145,42 @@ def test_a_study_of_another_question_is_refused_with_the_difference(shell: Shell
     assert "minimize" in out
     assert "hydra.sweeper.study_name" in out
     assert len(shell.trials()) == 2
+
+
+def test_a_widened_grid_runs_only_its_new_points(shell: Shell) -> None:
+    shell.run("x=1,2", "log=log")
+    out = shell.run("x=1,2,3", "log=log", "hydra.sweeper.n_workers=2")
+    assert "study s-v2: the space changed since s (x: choice(1, 2) -> choice(1, 2, 3)); " in out
+    assert "2 of 2 trials of s imported" in out
+    assert points(shell.trials("s-v2")) == [(1,), (2,), (3,)]
+    assert [trial.value for trial in shell.trials("s-v2")] == [2, 5, 10]
+    assert (shell.study.with_name("s-v2") / "2" / ".hydra" / "config.yaml").is_file()
+    for line, count in (("x=1,2", 2), ("x=1,2,3", 3)):
+        out = shell.run(line, "log=log")
+        assert "imported" not in out
+        assert "best    trial 0" in out
+        assert len(shell.log()) == 3
+        assert len(shell.trials("s" if count == 2 else "s-v2")) == count
+    shell.run("x=2,3", "log=log")
+    assert points(shell.trials("s-v3")) == [(2,), (3,)]
+    assert len(shell.log()) == 3
+
+
+def test_a_widened_interval_gets_new_trials_beside_the_imported_ones(shell: Shell) -> None:
+    options = ["log=log", "hydra.sweeper.n_trials=3"]
+    shell.run("x=interval(1,2)", *options)
+    out = shell.run("x=interval(0,2)", "y=1,2", *options)
+    assert "x: interval(1.0, 2.0) -> interval(0.0, 2.0); y: " in out
+    trials = shell.trials("s-v2")
+    assert [trial.user_attrs.get("imported_from") for trial in trials[:4]] == [
+        "s#0",
+        "s#1",
+        "s#2",
+        None,
+    ]
+    assert [trial.value for trial in trials[:3]] == [trial.value for trial in shell.trials()]
+    assert len(trials) == 6
+    assert len(shell.log()) == 6
 
 
 def test_every_fault_is_told_before_anything_runs(shell: Shell) -> None:

@@ -21,10 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hydra_plugins.stagetree_sweeper._console import Console, complain, say
 from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
-from stagetree.search import question, results, study
+from stagetree.search import question, results, versions
 from stagetree.search.attempt import App
 from stagetree.search.budget import Budget
-from stagetree.search.notes import counts, crashed
+from stagetree.search.firsts import still_to_run
+from stagetree.search.notes import counts, crashed, is_imported
 from stagetree.search.plan import SearchPlan
 from stagetree.search.reading import read
 from stagetree.search.validate import validate
@@ -78,14 +79,11 @@ class _Search:
     ) -> None:
         self.options = options
         self.context = context
-        self.reading = read(App(task, context, config), options, arguments)
+        self.line = App(task, context, config)
+        self.reading = read(self.line, options, arguments)
         app = Path(sys.argv[0]).name
         name = options["study_name"] or question.default_name(self.reading.question, app)
-        self.config = _named(config, name)
-        directory = question.directory(self.config, name)
-        _set(self.config, "hydra.sweep.dir", str(directory))
-        self.app = App(task, context, self.config)
-        self.plan = self._plan(name, directory)
+        self._name(name, question.directory(_named(config, name), name))
         self.console = Console(self.reading.directions[0], self._metric_names())
 
     def run(self) -> list[TrialRow]:
@@ -108,6 +106,13 @@ class _Search:
         if self._missing():
             complain(f"stopped before the last trial: {self.plan.budget.refuses(trials)}")
         return rows
+
+    def _name(self, name: str, directory: Path) -> None:
+        """Give the search, and every configuration composed in it, its study."""
+        self.config = _named(self.line.config, name)
+        _set(self.config, "hydra.sweep.dir", str(directory))
+        self.app = dataclasses.replace(self.line, config=self.config)
+        self.plan = self._plan(name, directory)
 
     def _plan(self, name: str, directory: Path) -> SearchPlan:
         options, reading = self.options, self.reading
@@ -144,14 +149,27 @@ class _Search:
         return get_method(path) if path else None
 
     def _open(self) -> None:
-        plan = self.plan
-        self.study = study.open_or_create(
-            plan.directory, plan.name, self.reading.question, plan.storage, self.options["seed"]
+        version = versions.open_or_create(
+            self.plan.directory,
+            self.plan.name,
+            self.reading.question,
+            self.reading.space,
+            self.plan.storage,
+            self.options["seed"],
         )
+        if version.news:
+            say(version.news)
+        self._name(version.name, version.directory)
+        self.study, plan = version.study, self.plan
         OmegaConf.save(self.config, plan.directory / "multirun.yaml")
         trials = self.study.get_trials(deepcopy=False)
+        self.plan = plan = dataclasses.replace(plan, first=still_to_run(plan.first, trials))
         if self.reading.is_grid:
-            self.plan = plan = dataclasses.replace(plan, forgiven=crashed(trials))
+            self.plan = plan = dataclasses.replace(
+                plan,
+                forgiven=crashed(trials),
+                total=plan.total - sum(is_imported(trial) for trial in trials),
+            )
         done = sum(trial.state.is_finished() and counts(trial) for trial in trials)
         pruner = (plan.pruner or {}).get("_target_") or "no pruning"
         say(

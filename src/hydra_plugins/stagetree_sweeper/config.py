@@ -18,7 +18,8 @@ class StagetreeSweeperConf:
         n_trials: How many trials the study shall have; unset: all points of a grid, else 20.
         n_workers: How many workers the launcher starts.
         study_name: Name of the study; unset: made from the question, so that the same command
-            line finds its study again.
+            line finds its study again. A changed search space opens ``NAME-v2`` with the old
+            trials.
         storage: Database URL; unset: a journal file in the study's directory.
         direction: ``maximize`` or ``minimize``, or a list of them.
         metric: Which reported metric is the objective; unset: the only one that is reported.

@@ -96,7 +96,9 @@ def compare(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Difference:
         else:
             other.append(key)
     sections = sorted({*known, *asked} - set(_BY_KEY))
-    differing = [name for name in sections if (known.get(name) or None) != (asked.get(name) or None)]
+    differing = [
+        name for name in sections if (known.get(name) or None) != (asked.get(name) or None)
+    ]
     faults = [*_by_key(before, after), *(_section_fault(name, known, asked) for name in differing)]
     return Difference(space, [*other, *differing], faults)
 
@@ -118,10 +120,14 @@ def _by_key(known: Mapping[str, Setting], asked: Mapping[str, Setting]) -> list[
             messages[key] = f"study has {old.shown}, this line asks {new.shown}"
         elif old:
             section = _section(key, asked)
-            messages[section] = f"study has {old.shown if section == key else 'it'}, this line does not"
+            messages[section] = (
+                f"study has {old.shown if section == key else 'it'}, this line does not"
+            )
         elif new:
             section = _section(key, known)
-            messages[section] = f"study has none, this line asks {new.shown if section == key else 'it'}"
+            messages[section] = (
+                f"study has none, this line asks {new.shown if section == key else 'it'}"
+            )
     return [Fault(key, message) for key, message in messages.items()]
 
 

@@ -10,10 +10,13 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import IntDistribution, distribution_to_json
 
 from stagetree.core.errors import ConfigError, Fault, unknown
+from stagetree.search.notes import is_imported
 from stagetree.search.space import readable, same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from optuna.trial import FrozenTrial
 
     from stagetree.search.space import Parameter, Space
 
@@ -55,6 +58,14 @@ def first_points(
         if point and point not in distinct:
             distinct.append(point)
     return tuple(distinct)
+
+
+def still_to_run(
+    points: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial]
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the points that no trial imported from an earlier version of the study has."""
+    known = [trial.params for trial in trials if is_imported(trial)]
+    return tuple(point for point in points if point not in known)
 
 
 def _defaults(space: Space, config: DictConfig) -> Point:

@@ -126,7 +126,7 @@ class _Move:
         point: dict[str, Any] = {}
         for parameter in self._space.parameters:
             key = parameter.key.lstrip("+")
-            name = self._names.get(key)
+            name = self._names.get(key, "")
             if name in params:
                 point[parameter.name] = fit(parameter.distribution, params[name])
             elif key in self._known:
@@ -163,10 +163,10 @@ def fit(distribution: BaseDistribution, value: Any) -> Any:
         for choice in distribution.choices:
             if same(choice, value) or _equal_numbers(choice, value):
                 return choice
-    elif isinstance(distribution, IntDistribution) and _is_number(value) and value == int(value):
-        return int(value)
-    elif not isinstance(distribution, IntDistribution) and _is_number(value):
+    elif _is_number(value) and not isinstance(distribution, IntDistribution):
         return float(value)
+    elif _is_number(value) and float(value).is_integer():
+        return int(value)
     raise ValueError(f"expected a value of {distribution} but got {value!r}")
 
 
@@ -190,7 +190,7 @@ def means(text: str, value: Any) -> bool:
     >>> means("0.00005", 5e-05), means('["a", "b"]', "[a,b]"), means("true", 1)
     (True, True, False)
     """
-    if text == leaf_text(value):
+    if text == leaf_text(value) or text == json.dumps(value):  # a quoted name is an enum's
         return True
     if _is_number(value):
         try:

@@ -48,9 +48,9 @@ class Version:
         return self.study.study_name
 
     @property
-    def question(self) -> dict[str, Any] | None:
-        """The question it answers; ``None`` while nobody has finished creating it."""
-        return studies.question_of(self.study)
+    def question(self) -> dict[str, Any]:
+        """The question it answers, as plain data."""
+        return studies.question_of(self.study) or {}
 
 
 def open_or_create(
@@ -83,8 +83,8 @@ def open_or_create(
         StagetreeError: The study is held by another process for minutes.
     """
     first = _Family(directory, name, url).first()
-    with _held(first.directory) as lease:
-        return _Opening(first, fingerprint, space, seed, lease).open()
+    with _held(first.directory):
+        return _Opening(first, fingerprint, space, seed).open()
 
 
 @contextlib.contextmanager
@@ -130,25 +130,42 @@ class _Family:
             return studies.load(directory, name, self.url)
         return None
 
-    def versions(self) -> dict[int, Version]:
-        """Return the versions by number; a study that only has such a name is none."""
-        found: dict[int, Version] = {}
+    def versions(self) -> list[Version]:
+        """Return the versions that somebody finished creating, oldest first."""
+        found: list[Version] = []
         for number in self.numbers():
             study = self.load(number)
-            if study and (number == 1 or study.user_attrs.get(_VERSION_OF) == self.name):
-                found[number] = Version(study, self.place(number)[0])
+            ours = study and (number == 1 or study.user_attrs.get(_VERSION_OF) == self.name)
+            if study and ours and studies.question_of(study):
+                found.append(Version(study, self.place(number)[0]))
         return found
 
+    def next(self) -> int:
+        """Return the number of the next version: one never finished, or a new one."""
+        taken = [number for number in self.numbers() if number > 1]
+        free = [number for number in taken if self._is_left_over(number)]
+        return min(free, default=max([1, *taken]) + 1)
+
     def numbers(self) -> list[int]:
-        """Return the numbers of all names that are taken."""
+        """Return the numbers of all names of this family that are taken, whoever took them."""
         if self.url:
-            names = optuna.get_all_study_names(open_storage(self.directory, self.url))
             stem = self.name
+            names = optuna.get_all_study_names(open_storage(self.directory, self.url))
         else:
-            names = [file.parent.name for file in self.directory.parent.glob(f"*/{FILE}")]
             stem = self.directory.name
-        matches = (re.fullmatch(r"(?:-v([2-9]|[1-9]\d+))?", name.removeprefix(stem)) for name in names if name.startswith(stem))
+            names = [file.parent.name for file in self.directory.parent.glob(f"*/{FILE}")]
+        pattern = re.compile(rf"{re.escape(stem)}(?:-v([2-9]|[1-9]\d+))?")
+        matches = (pattern.fullmatch(name) for name in names)
         return sorted(int(match[1] or 1) for match in matches if match)
+
+    def _is_left_over(self, number: int) -> bool:
+        """Return whether a name holds nothing but what a process that died left of a version."""
+        study = self.load(number)
+        if study is None:
+            directory, _ = self.place(number)
+            return not optuna.get_all_study_names(open_storage(directory, self.url))
+        ours = study.user_attrs.get(_VERSION_OF) == self.name
+        return not studies.question_of(study) and (ours or not study.get_trials(deepcopy=False))
 
 
 @dataclass(frozen=True)
@@ -159,14 +176,13 @@ class _Opening:
     fingerprint: Fingerprint
     space: Space
     seed: int | None
-    lease: Lease
 
     def open(self) -> Version:
         asked = self.fingerprint.plain()
-        known = [version for version in self.family.versions().values() if version.question]
+        known = self.family.versions()
         if not known:
             return self._first()
-        differences = [difference.compare(version.question or {}, asked) for version in known]
+        differences = [difference.compare(version.question, asked) for version in known]
         for version, found in zip(known, differences, strict=True):
             if not found.faults:
                 return version
@@ -193,30 +209,26 @@ class _Opening:
         self, sources: Sequence[Version], parent: Version, change: difference.Difference
     ) -> Version:
         """Create the next version with the trials of its sources in it."""
-        selection = imports.select(
-            [(version.study, version.question or {}) for version in sources],
-            self.fingerprint.plain(),
-            self.space,
-        )
-        directory, name = self.family.place(self._number())
+        number = self.family.next()
+        directory, name = self.family.place(number)
         with _held(directory) as lease:
+            if number != self.family.next():  # taken meanwhile, by a line with that very name
+                return self._next(sources, parent, change)
+            selection = imports.select(
+                [(version.study, version.question) for version in sources],
+                self.fingerprint.plain(),
+                self.space,
+            )
             study = self._empty(directory, name)
             study.set_user_attr(_VERSION_OF, self.family.name)
             for trial in selection.trials:
-                self.lease.check()
                 lease.check()
                 study.add_trial(trial)
-            self.lease.check()
             lease.check()
             studies.begin(study, self.fingerprint, self.seed)
         names = " and ".join(version.name for version in sources)
         news = f"study {name}: the space changed since {parent.name} ({change}); "
         return Version(study, directory, f"{news}{selection} of {names} imported")
-
-    def _number(self) -> int:
-        """Return the number of the next version: one nobody uses, or that was never finished."""
-        unfinished = [n for n, version in self.family.versions().items() if not version.question]
-        return min(unfinished, default=max([1, *self.family.numbers()]) + 1)
 
     def _empty(self, directory: Path, name: str) -> Study:
         """Create a study without trials, in place of one that was never finished."""
