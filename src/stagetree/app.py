@@ -24,8 +24,8 @@ from stagetree.pipeline.nodes import Pipeline
 from stagetree.pipeline.store import Store
 
 
-def run(cfg: DictConfig) -> float:
-    """Run the pipeline of a configuration and return its objective.
+def run(cfg: DictConfig) -> float | tuple[float, ...]:
+    """Run the pipeline of a configuration and return its objective, a tuple if it has several.
 
     Inside a search the surrounding trial hears the run and may end it.
 
@@ -38,29 +38,34 @@ def run(cfg: DictConfig) -> float:
     if cfg.threads is not None:
         runner.limit_threads(cfg.threads)
     result = runner.run(
-        pipeline, Store(Path(cfg.paths.store)), Path(cfg.paths.cache), _listeners(cfg), info
+        pipeline,
+        Store(Path(cfg.paths.store)),
+        Path(cfg.paths.cache),
+        _listeners(cfg, pipeline.objective.name),
+        info,
     )
     if current_trial() is None:
         _print_summary(result, pipeline, info)
-    return result.value
+    return result.values[0] if len(result.values) == 1 else result.values
 
 
 def _print_summary(result: runner.PipelineResult, pipeline: Pipeline, info: RunInfo) -> None:
     from stagetree.report.tables import render, run_table
 
+    metrics = pipeline.objective.metrics
     facts = {
-        pipeline.metric: f"{result.value:.4f}",
+        **{name: f"{value:.4f}" for name, value in zip(metrics, result.values, strict=True)},
         "model": result.stages[-1].model_dir,
         "record": info.directory,
         "numerics": pipeline.numerics,
         "rerun": info.command,
     }
-    table = render(run_table(result.stages, pipeline.metric))
+    table = render(run_table(result.stages, pipeline.objective.name))
     lines = [table, "", *(f"{name:<8}  {fact}" for name, fact in facts.items())]
     print("\n".join(lines))  # noqa: T201 - the command line speaks here
 
 
-def _listeners(cfg: DictConfig) -> Reporter:
+def _listeners(cfg: DictConfig, metric: str) -> Reporter:
     from stagetree.report.console import ConsoleProgress
     from stagetree.tracking.base import trackers
 
@@ -68,7 +73,7 @@ def _listeners(cfg: DictConfig) -> Reporter:
     reporters: list[Reporter] = list(trackers(cfg.tracker, Path(cfg.paths.root)))
     if cfg.progress:
         brief = trial is not None and not _own_terminal()
-        reporters.append(ConsoleProgress(cfg.objective.metric, brief=brief))
+        reporters.append(ConsoleProgress(metric, brief=brief))
     if trial is not None:
         reporters.append(trial.reporter)
     return Reporters(reporters)

@@ -15,11 +15,11 @@ class Console:
     """Prints a line a trial and the table at the end; it travels to the workers.
 
     Attributes:
-        direction: Of the first objective.
+        directions: Of each objective.
         metrics: Name of each objective.
     """
 
-    direction: str
+    directions: tuple[str, ...]
     metrics: tuple[str, ...]
 
     def trial_finished(self, row: TrialRow, done: int, total: int) -> None:
@@ -31,17 +31,24 @@ class Console:
     def study_finished(self, rows: list[TrialRow]) -> None:
         """Do nothing: the sweeper prints the table once, after all workers."""
 
-    def summary(self, rows: list[TrialRow], best: TrialRow | None) -> None:
-        """Print the table of trials, what sharing saved, and the best trial."""
-        from stagetree.report.lines import best_block, savings
+    def summary(self, rows: list[TrialRow], front: list[TrialRow]) -> None:
+        """Print the trials, what went wrong, what sharing saved, and the best trial or trials."""
+        from stagetree.report.errors import error_table
+        from stagetree.report.lines import best_block, front_block, infeasible_line, savings
         from stagetree.report.tables import render, study_table
 
-        say("")
-        say(render(study_table(rows, self.direction, self.metrics)))
-        say("")
+        numbers = {row.number for row in front}
+        complete = sum(row.state == "complete" for row in rows)
+        say(f"\n{render(study_table(rows, self.directions, self.metrics, numbers))}\n")
+        if any(row.error for row in rows):
+            say(f"{render(error_table(rows))}\n")
         say(savings(rows))
-        if best is not None:
-            say(best_block(best, self.metrics))
+        if len(self.directions) > 1 and front:
+            say(front_block(front, complete, self.metrics))
+        elif front:
+            say(best_block(front[0], self.metrics))
+        elif complete:
+            say(infeasible_line(rows))
 
 
 def say(text: str) -> None:

@@ -21,13 +21,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hydra_plugins.stagetree_sweeper._console import Console, complain, say
 from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
-from stagetree.search import question, results, versions
+from stagetree.search import question, results, study, versions
 from stagetree.search.attempt import App
 from stagetree.search.budget import Budget
 from stagetree.search.firsts import still_to_run
-from stagetree.search.notes import counts, crashed, is_imported
+from stagetree.search.notes import crashed, is_imported
 from stagetree.search.plan import SearchPlan
 from stagetree.search.reading import read
+from stagetree.search.tally import Tally
 from stagetree.search.validate import validate
 from stagetree.search.worker import Worker
 
@@ -84,7 +85,6 @@ class _Search:
         app = Path(sys.argv[0]).name
         name = options["study_name"] or question.default_name(self.reading.question, app)
         self._name(name, question.directory(_named(config, name), name))
-        self.console = Console(self.reading.directions[0], self._metric_names())
 
     def run(self) -> list[TrialRow]:
         """Validate, work, and report.
@@ -95,13 +95,15 @@ class _Search:
         validate(self.app, self.plan.fixed, self.plan.space, self._check())
         self._open()
         died = self._launch() if self._missing() else []
+        for error in died:
+            complain(f"a worker died: {type(error).__name__}: {error}")
         trials = self.study.get_trials(deepcopy=False)
         rows = results.rows(self.study)
-        best = results.best(rows, self.reading.directions[0])
-        self.console.summary(rows, best)
-        failed = self.plan.too_many_failures(trials)
-        if best is None or failed or (died and self._missing()):
-            self._explain_failure(rows, died)
+        self.console.summary(rows, results.front(rows, self.reading.directions))
+        failed = self.plan.too_many(Tally(self.plan.forgiven).count(trials).failures)
+        none = all(row.state != "complete" for row in rows)
+        if none or failed or (died and self._missing()):
+            self._explain_failure(rows)
             raise SystemExit(1)
         if self._missing():
             complain(f"stopped before the last trial: {self.plan.budget.refuses(trials)}")
@@ -122,7 +124,8 @@ class _Search:
             storage=options["storage"],
             space=reading.space,
             fixed=reading.fixed,
-            metric=reading.metric,
+            metrics=reading.metrics,
+            constraints=reading.constraints,
             sampler=reading.sampler,
             pruner=reading.pruner,
             total=reading.total,
@@ -137,12 +140,6 @@ class _Search:
             grace=options["grace"],
             command=_command(reading.fixed),
         )
-
-    def _metric_names(self) -> tuple[str, ...]:
-        directions = self.reading.directions
-        if len(directions) == 1:
-            return (self.reading.metric or "value",)
-        return tuple(f"value {index}" for index in range(len(directions)))
 
     def _check(self) -> Callable[[DictConfig], object] | None:
         path = self.options["check"]
@@ -161,6 +158,7 @@ class _Search:
             say(version.news)
         self._name(version.name, version.directory)
         self.study, plan = version.study, self.plan
+        self.console = Console(self.reading.directions, study.metrics_of(self.study))
         OmegaConf.save(self.config, plan.directory / "multirun.yaml")
         trials = self.study.get_trials(deepcopy=False)
         self.plan = plan = dataclasses.replace(plan, first=still_to_run(plan.first, trials))
@@ -170,7 +168,7 @@ class _Search:
                 forgiven=crashed(trials),
                 total=plan.total - sum(is_imported(trial) for trial in trials),
             )
-        done = sum(trial.state.is_finished() and counts(trial) for trial in trials)
+        done = Tally(plan.forgiven).count(trials).done
         pruner = (plan.pruner or {}).get("_target_") or "no pruning"
         say(
             f"study {plan.name}: {done} of {plan.total} trials done, "
@@ -180,13 +178,13 @@ class _Search:
 
     def _missing(self) -> bool:
         trials = self.study.get_trials(deepcopy=False)
-        return self.plan.places(self.study).open() and not self.plan.too_many_failures(trials)
+        failures = Tally(self.plan.forgiven).count(trials).failures
+        return self.plan.places(self.study).open() and not self.plan.too_many(failures)
 
     def _workers(self) -> int:
         """Return how many workers there is work for."""
         trials = self.study.get_trials(deepcopy=False)
-        ended = [trial for trial in trials if trial.state.is_finished()]
-        left = self.plan.total - self.plan.places(self.study).taken(ended)
+        left = self.plan.total - Tally(self.plan.forgiven).count(trials).done
         return max(1, min(int(self.options["n_workers"]), left))
 
     def _launch(self) -> list[BaseException]:
@@ -209,9 +207,7 @@ class _Search:
         returns = launcher.launch(jobs, initial_job_idx=0)
         return [job._return_value for job in returns if job.status != JobStatus.COMPLETED]
 
-    def _explain_failure(self, rows: Sequence[TrialRow], died: Sequence[BaseException]) -> None:
-        for error in died:
-            complain(f"a worker died: {type(error).__name__}: {error}")
+    def _explain_failure(self, rows: Sequence[TrialRow]) -> None:
         failed = [row for row in rows if row.state == "failed"]
         if failed:
             place = self.plan.directory

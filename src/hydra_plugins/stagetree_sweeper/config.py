@@ -22,7 +22,10 @@ class StagetreeSweeperConf:
             trials.
         storage: Database URL; unset: a journal file in the study's directory.
         direction: ``maximize`` or ``minimize``, or a list of them.
-        metric: Which reported metric is the objective; unset: the only one that is reported.
+        metric: Which reported metric is the objective, or a list of them; unset: the only one
+            that is reported.
+        constraints: Bounds on metrics, ``{bytes: {max: 20e6}}``; a trial outside of them is never
+            the best, and samplers keep away from there.
         sampler: An Optuna sampler's ``_target_`` and options; unset: the exhaustive grid where
             all values can be listed, else TPE.
         pruner: An Optuna pruner's ``_target_`` and options; unset: no pruning.
@@ -55,7 +58,8 @@ class StagetreeSweeperConf:
     study_name: str | None = None
     storage: str | None = None
     direction: Any = "minimize"
-    metric: str | None = None
+    metric: Any = None
+    constraints: dict[str, Any] = field(default_factory=dict)
     sampler: Any = None
     pruner: Any = None
     seed: int | None = None

@@ -45,6 +45,7 @@ class TrialRow:
         error: Last line of the error that ended it.
         command: A command line that runs the same again.
         copy_of: Number of the trial with the same parameters whose outcome this one took over.
+        violations: By how much bounds are broken, as a share of each; only broken ones.
     """
 
     number: int
@@ -57,3 +58,9 @@ class TrialRow:
     error: str | None = None
     command: str = ""
     copy_of: int | None = None
+    violations: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether no bound is broken."""
+        return not self.violations

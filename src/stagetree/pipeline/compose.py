@@ -15,6 +15,7 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
+from stagetree.pipeline import objective
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig
 from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
@@ -23,8 +24,6 @@ from stagetree.training import numerics
 from stagetree.training.config import TrainingConfig
 
 T = TypeVar("T")
-
-DIRECTIONS = ("maximize", "minimize")
 
 
 def compose(cfg: DictConfig) -> Pipeline:
@@ -43,12 +42,10 @@ def compose(cfg: DictConfig) -> Pipeline:
     if model is not None:
         faults += _below("model", model_source.check(model))
     stages = _stages(cfg, debug, faults)
-    if cfg.objective.direction not in DIRECTIONS:
-        message = unknown("direction", str(cfg.objective.direction), DIRECTIONS)
-        faults.append(Fault("objective.direction", message))
+    goal = objective.read(cfg.objective, faults)
     if faults or task is None or data is None or model is None:
         raise ConfigError(faults)
-    return _sign(cfg, task, data, model, stages)
+    return _sign(cfg, task, data, model, stages, goal)
 
 
 def _below(prefix: str, faults: list[Fault]) -> list[Fault]:
@@ -204,6 +201,7 @@ def _sign(
     data: DataConfig,
     model: ModelConfig,
     stages: list[tuple[str, type[Stage], Any]],
+    goal: objective.Objective,
 ) -> Pipeline:
     """Give every stage its signature, each from those before it."""
     try:
@@ -239,7 +237,7 @@ def _sign(
         model_revision=revision,
         seed=cfg.seed,
         numerics=resolved,
-        metric=cfg.objective.metric,
+        objective=goal,
     )
 
 

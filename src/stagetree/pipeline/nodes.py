@@ -7,6 +7,7 @@ from typing import Any
 
 from stagetree.data.config import DataConfig
 from stagetree.models.config import ModelConfig
+from stagetree.pipeline.objective import Objective
 from stagetree.stages.base import Stage
 from stagetree.tasks.base import Task
 
@@ -48,7 +49,7 @@ class Pipeline:
         model_revision: Revision of the pretrained model.
         seed: Seed of everything random.
         numerics: Resolved numerics.
-        metric: What the run returns: a metric of the last stage.
+        objective: What the run returns.
     """
 
     nodes: tuple[Node, ...]
@@ -59,4 +60,4 @@ class Pipeline:
     model_revision: str
     seed: int
     numerics: str
-    metric: str
+    objective: Objective

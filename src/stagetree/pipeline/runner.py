@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stagetree.core.errors import ConfigError, Fault, TrialFailed, TrialPruned
+from stagetree.core.errors import TrialPruned
 from stagetree.core.reporting import Reporter, RunInfo, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
 from stagetree.pipeline.execution import Execution
@@ -21,11 +20,11 @@ class PipelineResult:
     """A finished run.
 
     Attributes:
-        value: The objective.
+        values: The objective, or each of several.
         stages: What each stage gave, in order.
     """
 
-    value: float
+    values: tuple[float, ...]
     stages: tuple[StageRow, ...]
 
 
@@ -39,7 +38,7 @@ def limit_threads(threads: int) -> None:
 def run(
     pipeline: Pipeline, store: Store, cache: Path, reporter: Reporter, info: RunInfo
 ) -> PipelineResult:
-    """Bring every stage's result into the store and return the objective.
+    """Bring every stage's result into the store and return the objective's values.
 
     A stage whose signature the store knows is not run: its learning curve is told to the
     reporter again, so that whoever compares runs sees the same whether it was reused or not.
@@ -52,6 +51,7 @@ def run(
         info: Who is running.
 
     Raises:
+        ConfigError: The last stage has no such metric as the objective names.
         TrialPruned: The reporter ended the run.
         TrialFailed: A loss or the objective is not a number.
         StoreError: The store cannot be written.
@@ -62,32 +62,20 @@ def run(
     try:
         for index, node in enumerate(pipeline.nodes):
             rows.append(bring(index, node))
-        value = _objective(pipeline, rows[-1])
+        values = pipeline.objective.values(rows)
     except BaseException as error:
         reporter.run_finished(_status(error), {"error": str(error), "stages": len(rows)})
         raise
+    value = values[0] if len(values) == 1 else list(values)
     summary: dict[str, object] = {"value": value, "model_dir": rows[-1].model_dir}
     reporter.run_finished("complete", {**rows[-1].metrics, **summary})
-    return PipelineResult(value, tuple(rows))
+    return PipelineResult(values, tuple(rows))
 
 
 def _status(error: BaseException) -> str:
     if isinstance(error, TrialPruned):
         return "pruned"
     return "failed" if isinstance(error, Exception) else "interrupted"
-
-
-def _objective(pipeline: Pipeline, row: StageRow) -> float:
-    if pipeline.metric not in row.metrics:
-        message = (
-            f"expected a metric of stage {row.name!r} but got {pipeline.metric!r}. "
-            f"It has: {', '.join(sorted(row.metrics))}."
-        )
-        raise ConfigError([Fault("objective.metric", message)])
-    value = row.metrics[pipeline.metric]
-    if not math.isfinite(value):
-        raise TrialFailed(f"the objective {pipeline.metric} of stage {row.name!r} is {value}")
-    return value
 
 
 class _Bringer:

@@ -26,16 +26,32 @@ class Numerics(Enum):
 
 
 @dataclass
+class BoundConfig:
+    """What a metric must be for a trial to be feasible.
+
+    Attributes:
+        min: Least value; ``null`` is no bound.
+        max: Greatest value; ``null`` is no bound.
+    """
+
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass
 class ObjectiveConfig:
     """What a run returns and a search optimises.
 
     Attributes:
-        metric: Name of a metric of the last stage, e.g. ``f1``, ``latency_ms``, ``bytes``.
-        direction: ``maximize`` or ``minimize``.
+        metric: Name of a metric of the last stage, e.g. ``f1``, ``latency_ms``, ``bytes``, or
+            ``seconds``, what all stages took; a list for several objectives.
+        direction: ``maximize`` or ``minimize``; a list for several objectives.
+        constraints: Bounds on metrics, by name; a trial outside of them is never the best.
     """
 
-    metric: str = MISSING
-    direction: str = "maximize"
+    metric: Any = MISSING
+    direction: Any = "maximize"
+    constraints: dict[str, BoundConfig] = field(default_factory=dict)
 
 
 @dataclass

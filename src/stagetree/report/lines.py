@@ -53,23 +53,51 @@ def savings(rows: Sequence[TrialRow]) -> str:
     return "\n".join(lines)
 
 
-def best_block(row: TrialRow, metric: str | Sequence[str]) -> str:
+def best_block(row: TrialRow, metrics: Sequence[str]) -> str:
     """Return what to know about the best trial, in lines that can be copied whole.
 
     Args:
         row: The trial.
-        metric: Name of the objective, or of each objective.
+        metrics: Name of each objective.
     """
-    metrics = [metric] if isinstance(metric, str) else list(metric)
-    values = (f"{name} {score(value)}" for name, value in zip(metrics, row.values, strict=False))
     facts = {
-        "best": f"trial {row.number}  {'  '.join(values)}".rstrip(),
+        "best": f"trial {row.number}  {_values(row, metrics)}".rstrip(),
         "params": assignments(row.params),
         "chain": _chain(row, metrics[0]),
         "model": row.stages[-1].model_dir if row.stages else "",
         "rerun": row.command,
     }
     return "\n".join(f"{name:<6}  {fact}" for name, fact in facts.items() if fact)
+
+
+def front_block(front: Sequence[TrialRow], complete: int, metrics: Sequence[str]) -> str:
+    """Return the Pareto front: a line a trial with its values, and one that runs it again.
+
+    Args:
+        front: The trials of the front.
+        complete: How many trials are complete.
+        metrics: Name of each objective.
+    """
+    lines = [f"front   {len(front)} of {_plural(complete, 'complete trial')}"]
+    for row in front:
+        lines += [f"  trial {row.number}  {_values(row, metrics)}", f"    rerun  {row.command}"]
+    return "\n".join(lines)
+
+
+def infeasible_line(rows: Sequence[TrialRow]) -> str:
+    """Return that no trial is within the bounds, and which one is nearest to them."""
+    complete = [row for row in rows if row.state == "complete"]
+    nearest = min(complete, key=lambda row: sum(row.violations.values()))
+    broken = ", ".join(f"{name} by {share:.0%}" for name, share in nearest.violations.items())
+    return (
+        f"none of {_plural(len(complete), 'complete trial')} is within the bounds; "
+        f"the nearest is trial {nearest.number}, which breaks {broken}"
+    )
+
+
+def _values(row: TrialRow, metrics: Sequence[str]) -> str:
+    pairs = zip(metrics, row.values, strict=False)
+    return "  ".join(f"{name} {score(value)}" for name, value in pairs)
 
 
 def _chain(row: TrialRow, metric: str) -> str:
@@ -101,6 +129,8 @@ def to_json(rows: Sequence[TrialRow]) -> list[dict[str, object]]:
             "seconds": row.seconds,
             "pruned_in": row.pruned_in,
             "error": row.error,
+            "copy_of": row.copy_of,
+            "violations": dict(row.violations),
             "command": row.command,
         }
         for row in rows
@@ -114,7 +144,10 @@ def _ending(row: TrialRow, metric: str) -> list[str]:
         return [f"pruned{place}" + (f" at {metric} {value}" if value else "")]
     if row.state == "failed":
         return [f"failed: {row.error}" if row.error else "failed"]
-    return [row.state, f"{metric} {value}"] if value else [row.state]
+    ending = row.state if row.copy_of is None else f"{row.state} as trial {row.copy_of}"
+    if row.state == "complete" and not row.feasible:
+        ending = f"infeasible ({', '.join(row.violations)})"
+    return [ending, f"{metric} {value}"] if value else [ending]
 
 
 def _stage(stage: StageRow) -> str:

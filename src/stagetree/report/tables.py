@@ -16,7 +16,7 @@ from rich.text import Text
 from stagetree.report.numbers import count, duration, megabytes, score, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -25,8 +25,15 @@ if TYPE_CHECKING:
 WIDE = 240
 """Columns of output that goes to no terminal."""
 
-_STATES = {"complete": 0, "running": 1, "pruned": 2, "failed": 3, "waiting": 4}
-_STYLES = {"complete": "", "running": "cyan", "pruned": "yellow", "failed": "red", "waiting": "dim"}
+_STATES = {"complete": 0, "running": 1, "pruned": 2, "failed": 3, "waiting": 4, "rejected": 5}
+_STYLES = {
+    "complete": "",
+    "running": "cyan",
+    "pruned": "yellow",
+    "failed": "red",
+    "waiting": "dim",
+    "rejected": "dim",
+}
 
 
 @dataclass(frozen=True)
@@ -93,27 +100,34 @@ def screen_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
 
 
-def order(rows: Sequence[TrialRow], direction: str) -> list[TrialRow]:
+def order(
+    rows: Sequence[TrialRow], directions: Sequence[str], front: Container[int] = ()
+) -> list[TrialRow]:
     """Return trials best first; then running, pruned (latest cut first), failed and waiting.
+
+    With several objectives the front comes first and the others by number.
 
     Args:
         rows: The trials.
-        direction: ``maximize`` or ``minimize``, of the first objective.
+        directions: ``maximize`` or ``minimize``, one an objective.
+        front: Numbers of the trials of the Pareto front.
     """
-    sign = -1.0 if direction == "maximize" else 1.0
+    sign = -1.0 if directions[0] == "maximize" else 1.0
 
-    def place(row: TrialRow) -> tuple[int, int, float, int]:
+    def place(row: TrialRow) -> tuple[int, bool, bool, int, float, int]:
         done = len(row.stages) if row.state == "pruned" else 0
-        value = sign * row.values[0] if row.values else float("inf")
-        return (_STATES.get(row.state, 9), -done, value, row.number)
+        value = sign * row.values[0] if row.values and len(directions) == 1 else float("inf")
+        behind = len(directions) > 1 and row.number not in front
+        return (_STATES.get(row.state, 9), not row.feasible, behind, -done, value, row.number)
 
     return sorted(rows, key=place)
 
 
 def study_table(
     rows: Sequence[TrialRow],
-    direction: str,
-    metric: str | Sequence[str],
+    directions: Sequence[str],
+    metrics: Sequence[str],
+    front: Container[int] = (),
     width: int | None = None,
 ) -> Table:
     """Return the trials of a study, best first, pruned and failed ones after.
@@ -123,20 +137,22 @@ def study_table(
 
     Args:
         rows: The trials.
-        direction: ``maximize`` or ``minimize``, of the first objective.
-        metric: Name of the objective, or of each objective.
+        directions: ``maximize`` or ``minimize``, one an objective.
+        metrics: Name of each objective.
+        front: Numbers of the trials of the Pareto front, to mark them when there are several
+            objectives.
         width: Columns the table may take; by default those of the terminal.
     """
-    metrics = [metric] if isinstance(metric, str) else list(metric)
-    ordered = order(rows, direction)
+    ordered = order(rows, directions, front)
+    marked = front if len(directions) > 1 else ()
     pipeline = _pipeline(rows)
     layouts = [Layout(), Layout(split_words=True), Layout(split_words=True, pipeline=pipeline)]
     measure = Console(width=10_000)
     for layout in layouts:
-        table = _table(ordered, metrics, layout)
+        table = _table(ordered, metrics, layout, marked)
         if Measurement.get(measure, measure.options, table).maximum <= (width or screen_width()):
             return table
-    return _table(ordered, metrics, Layout(one_column=True, pipeline=pipeline))
+    return _table(ordered, metrics, Layout(one_column=True, pipeline=pipeline), marked)
 
 
 def run_table(stages: Sequence[StageRow], metric: str) -> Group:
@@ -207,7 +223,9 @@ def _empty() -> Table:
     return Table(box=box, padding=(0, 1, 0, 0), pad_edge=False)
 
 
-def _table(rows: Sequence[TrialRow], metrics: Sequence[str], layout: Layout) -> Table:
+def _table(
+    rows: Sequence[TrialRow], metrics: Sequence[str], layout: Layout, front: Container[int]
+) -> Table:
     varying, fixed = _parameters(rows)
     table = _empty()
     table.caption = _caption(layout, fixed)
@@ -224,12 +242,20 @@ def _table(rows: Sequence[TrialRow], metrics: Sequence[str], layout: Layout) -> 
     table.add_column("stages", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     for row in rows:
-        cells: list[str | Text] = [str(row.number), row.state]
+        cells: list[str | Text] = [str(row.number), _state(row, front)]
         cells += [score(value) for value in _padded(row.values, len(metrics))]
         cells += _parameter_cells(row, varying, layout)
         cells += [_stages(row, layout), duration(row.seconds) if row.seconds else ""]
         table.add_row(*cells, style=_STYLES.get(row.state, ""))
     return table
+
+
+def _state(row: TrialRow, front: Container[int]) -> str:
+    if row.state == "complete" and not row.feasible:
+        return "infeasible"
+    if row.number in front:
+        return "front"
+    return row.state if row.copy_of is None else f"{row.state} (as {row.copy_of})"
 
 
 def _caption(layout: Layout, fixed: Mapping[str, object]) -> Text:

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -38,6 +38,7 @@ class Outcome:
             memory), ``crashed`` (worth another attempt) or ``lost`` (another worker has the
             trial now).
         values: The objective values of a complete one.
+        metrics: What else the app returned, when it returned a mapping.
         error: Last line of the error.
         trace: The whole traceback.
         directory: The job's own directory.
@@ -45,6 +46,7 @@ class Outcome:
 
     state: str
     values: tuple[float, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
     directory: str = ""
@@ -80,7 +82,7 @@ def attempt(
     overrides: Sequence[str],
     *,
     trial: TrialContext,
-    metric: str | None,
+    metrics: Sequence[str],
     objectives: int,
 ) -> Outcome:
     """Run one trial as a real Hydra job: own directory, ``.hydra`` snapshot, callbacks.
@@ -92,7 +94,7 @@ def attempt(
         composer: Composes the app's configurations.
         overrides: The trial's own overrides.
         trial: What the app's reports go to.
-        metric: The objective, should the app return a mapping.
+        metrics: The objectives, should the app return a mapping.
         objectives: How many values the study wants.
     """
     outcomes: list[Outcome] = []
@@ -101,7 +103,7 @@ def attempt(
         try:
             with trial_context(trial):
                 returned = app.task(cfg)
-            outcomes.append(_complete(returned, metric, objectives))
+            outcomes.append(_complete(returned, metrics, objectives))
         except (TrialPruned, optuna.TrialPruned):
             outcomes.append(Outcome("pruned"))
             return None
@@ -128,14 +130,15 @@ def attempt(
     return dataclasses.replace(outcomes[0], directory=str(config.hydra.runtime.output_dir))
 
 
-def _complete(returned: Any, metric: str | None, objectives: int) -> Outcome:
+def _complete(returned: Any, metrics: Sequence[str], objectives: int) -> Outcome:
     """Return the outcome of a run that returned.
 
     Raises:
         ConfigError: What it returned is not the number, or numbers, of the study.
         TrialFailed: A number is not finite.
     """
-    found: Any = returned.get(metric) if isinstance(returned, Mapping) and metric else returned
+    named = dict(returned) if isinstance(returned, Mapping) else {}
+    found: Any = [named.get(name) for name in metrics] if named and metrics else returned
     items = list(found) if isinstance(found, list | tuple) else [found]
     try:
         values = tuple(float(item) for item in items)
@@ -147,7 +150,7 @@ def _complete(returned: Any, metric: str | None, objectives: int) -> Outcome:
     if not all(math.isfinite(value) for value in values):
         shown = ", ".join(str(value) for value in values)
         raise TrialFailed(f"expected a finite objective but got {shown}")
-    return Outcome("complete", values)
+    return Outcome("complete", values, named)
 
 
 def _state(error: BaseException) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
-from stagetree.search import infeasible
+from stagetree.core.errors import TrialFailed
+from stagetree.search import constraints, infeasible
 from stagetree.search.budget import devices
 from stagetree.search.notes import (
     COPY_OF,
@@ -57,6 +59,7 @@ def tell(
         reporter: What its stages reported.
         seconds: What it took.
     """
+    outcome, bounds = _checked(plan, outcome, reporter)
     overrides = plan.space.overrides(claim.params)
     notes: dict[str, Any] = {
         ENDED: outcome.state,
@@ -74,10 +77,26 @@ def tell(
         notes[ERROR] = outcome.error
         notes["traceback"] = outcome.trace
     claim.trial.set_user_attr(NOTES, notes)
+    for name, violation in bounds.items():
+        claim.trial.set_constraint(name, violation)
     if outcome.state == INFEASIBLE:
         claim.trial.set_constraint(infeasible.CONSTRAINT, 1.0)
     values = list(outcome.values) if outcome.state == "complete" else None
     return study.tell(claim.trial, values, state=_TOLD[outcome.state])
+
+
+def _checked(
+    plan: SearchPlan, outcome: Outcome, reporter: TrialReporter
+) -> tuple[Outcome, dict[str, float]]:
+    """Return an outcome and how far it is beyond each bound; failed when that cannot be said."""
+    if outcome.state != "complete" or not plan.constraints:
+        return outcome, {}
+    try:
+        return outcome, constraints.violations(
+            plan.constraints, {**reporter.metrics(), **outcome.metrics}
+        )
+    except TrialFailed as error:
+        return dataclasses.replace(outcome, state=FAILED, error=str(error)), {}
 
 
 def copy(study: Study, claim: Claim, twin: FrozenTrial) -> FrozenTrial:

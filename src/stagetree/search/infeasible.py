@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import FloatDistribution
 
 from stagetree.core.errors import OutOfMemory
-from stagetree.search.notes import INFEASIBLE, ended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def reason(
-    trials: Sequence[FrozenTrial],
+    infeasible: Sequence[FrozenTrial],
     params: Mapping[str, Any],
     distributions: Mapping[str, BaseDistribution],
 ) -> str:
@@ -45,18 +44,14 @@ def reason(
     decides over memory is discrete. Without discrete parameters there are no regions.
 
     Args:
-        trials: The study's trials.
+        infeasible: The study's trials that did not fit in memory.
         params: The point.
         distributions: The space; the point's own parameters of it are what counts.
     """
     region = _region(params, distributions)
     if not region:
         return ""
-    known = [
-        trial
-        for trial in trials
-        if ended(trial) == INFEASIBLE and _region(trial.params, trial.distributions) == region
-    ]
+    known = [trial for trial in infeasible if _region(trial.params, trial.distributions) == region]
     if len(known) < MAX_TRIES:
         return ""
     shown = ", ".join(f"{name}={value}" for name, value in region.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
 NOTES = "notes"
 """User attribute with everything noted at a trial's end: one attribute, so one write."""
@@ -61,11 +61,6 @@ def counts(trial: FrozenTrial) -> bool:
 def failed(trial: FrozenTrial) -> bool:
     """Return whether a trial counts as one of the study's failures."""
     return ended(trial) in _FINAL
-
-
-def failures(trials: Sequence[FrozenTrial], forgiven: Collection[int] = ()) -> int:
-    """Return how many trials failed, those that get another chance left out."""
-    return sum(failed(trial) for trial in trials if trial.number not in forgiven)
 
 
 def crashed(trials: Sequence[FrozenTrial]) -> frozenset[int]:

@@ -15,16 +15,14 @@ from stagetree.search.notes import (
     DEATHS,
     ENDED,
     ERROR,
-    FAILED,
     INTERRUPTED,
     NOTES,
     REJECTED,
-    counts,
-    ended,
     is_imported,
 )
 from stagetree.search.space import Space, suggest
 from stagetree.search.study import study_lease
+from stagetree.search.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -39,7 +37,6 @@ MAX_REJECTED = 100
 """How many points in a row may be rejected before one is run although it may not fit."""
 
 LEASES = "leases"
-_REPEATABLE = frozenset({"complete", "pruned", FAILED})
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ class Places:
         self._space = space
         self._sampler = sampler
         self._first = first
-        self._forgiven = frozenset(forgiven)
+        self.tally = Tally(forgiven)
         self._copies = copies
         self._heartbeat = heartbeat
         self._grace = grace
@@ -123,23 +120,24 @@ class Places:
     def open(self) -> bool:
         """Return whether any place is untaken or its trial unfinished."""
         trials = self._study.get_trials(deepcopy=False)
-        running = any(trial.state == TrialState.RUNNING for trial in trials)
-        return running or self.taken(trials) < self._total
-
-    def taken(self, trials: Sequence[FrozenTrial]) -> int:
-        """Return how many places are taken, by trials that run or have ended."""
-        return sum(counts(trial) and trial.number not in self._forgiven for trial in trials)
+        late = self.tally.unsettled(trials)
+        running = any(trial.state == TrialState.RUNNING for trial in late)
+        return running or self.tally.count(trials).taken < self._total
 
     def _abandoned(self, trials: Sequence[FrozenTrial]) -> Claim | None:
         self.others_running = False
-        for frozen in trials:
+        for frozen in self.tally.unsettled(trials):
             if frozen.state != TrialState.RUNNING:
                 continue
             lease = self._lease(frozen.number)
             if not lease.try_acquire():
                 self.others_running = True
                 continue
-            claim = self._take_over(frozen, lease, trials)
+            now = self._study._storage.get_trial(frozen._trial_id)
+            if now.state != TrialState.RUNNING:  # it ended while we looked
+                lease.release()
+                continue
+            claim = self._take_over(now, lease, trials)
             if claim is not None:
                 return claim
         return None
@@ -165,12 +163,13 @@ class Places:
 
     def _new(self, trials: Sequence[FrozenTrial]) -> Claim | None:
         for _ in range(MAX_REJECTED):
-            if self.taken(trials) >= self._total:
+            if self.tally.count(trials).taken >= self._total:
                 return None
             claim = self._ask(trials)
             if claim is None:
                 return None
-            reason = infeasible.reason(trials, claim.params, self._space.distributions)
+            known = self.tally.infeasible(trials)
+            reason = infeasible.reason(known, claim.params, self._space.distributions)
             if not reason:
                 return claim
             self._reject(claim, reason)
@@ -179,10 +178,10 @@ class Places:
 
     def _ask(self, trials: Sequence[FrozenTrial]) -> Claim | None:
         """Ask for a new trial: a first point, as long as there are any, or a sampled one."""
-        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-        own = sum(not is_imported(trial) for trial in trials)
-        if not waiting and own < len(self._first):
-            self._study.enqueue_trial(dict(self._first[own]))
+        late = self.tally.unsettled(trials)
+        waiting = [trial.number for trial in late if trial.state == TrialState.WAITING]
+        if not waiting:
+            self._enqueue(trials)
         self._study.sampler = self._sampler(min(waiting, default=len(trials)))
         trial = self._study.ask()
         lease = self._lease(trial.number)
@@ -191,9 +190,19 @@ class Places:
             return None
         return self._claimed(trial, lease, trials)
 
+    def _enqueue(self, trials: Sequence[FrozenTrial]) -> None:
+        """Put the next first point, if one is left, where the study takes its next trial from."""
+        if len(trials) - self._imported(trials) < len(self._first):
+            point = self._first[len(trials) - self._imported(trials)]
+            self._study.enqueue_trial(dict(point))
+
+    def _imported(self, trials: Sequence[FrozenTrial]) -> int:
+        """Return how many trials came from an earlier version; they are a study's first ones."""
+        return next((place for place, t in enumerate(trials) if not is_imported(t)), len(trials))
+
     def _claimed(self, trial: Trial, lease: Lease, trials: Sequence[FrozenTrial]) -> Claim:
         params = suggest(trial, self._space)
-        twin = _twin(trial.params, trials) if self._copies else None
+        twin = self.tally.twin(trial.params, trials) if self._copies else None
         return Claim(trial, params, lease, twin)
 
     def _reject(self, claim: Claim, reason: str) -> None:
@@ -206,11 +215,3 @@ class Places:
     def _lease(self, number: int) -> Lease:
         path = self._directory / LEASES / f"{number}.lock"
         return Lease(path, heartbeat=self._heartbeat, grace=self._grace)
-
-
-def _twin(params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the first ended trial with the same parameters, unless it merely crashed."""
-    for other in trials:
-        if other.params == params and ended(other) in _REPEATABLE:
-            return other
-    return None

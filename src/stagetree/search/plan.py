@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stagetree.search.notes import failures
 from stagetree.search.places import Places
 from stagetree.search.samplers import build_sampler
 from stagetree.search.study import seed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from optuna import Study
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
     from stagetree.core.trials import TrialRow
     from stagetree.search.budget import Budget
+    from stagetree.search.constraints import Bounds
     from stagetree.search.space import Space
 
 
@@ -33,7 +32,8 @@ class SearchPlan:
         storage: Database URL, or ``None`` for the journal in the directory.
         space: The search space.
         fixed: Overrides that every trial shares.
-        metric: The objective among reported metrics.
+        metrics: The objectives among reported metrics; empty: the only reported one.
+        constraints: Bounds on metrics.
         sampler: The sampler's configuration.
         pruner: The pruner's configuration.
         total: How many trials the study shall have.
@@ -55,7 +55,8 @@ class SearchPlan:
     storage: str | None
     space: Space
     fixed: tuple[str, ...]
-    metric: str | None
+    metrics: tuple[str, ...]
+    constraints: Bounds
     sampler: Mapping[str, Any]
     pruner: Mapping[str, Any] | None
     total: int
@@ -90,9 +91,9 @@ class SearchPlan:
             grace=self.grace,
         )
 
-    def too_many_failures(self, trials: Sequence[FrozenTrial]) -> bool:
+    def too_many(self, failures: int) -> bool:
         """Return whether more trials failed than the whole study may have."""
-        return failures(trials, self.forgiven) > self.max_failures * self.total
+        return failures > self.max_failures * self.total
 
 
 class StudyListener(Protocol):

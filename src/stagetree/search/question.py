@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.core.signature import digest
+from stagetree.search.constraints import Bounds, describe
 from stagetree.search.study import Fingerprint
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def fingerprint(
     config: DictConfig,
     space: Space,
     directions: Sequence[str],
-    metric: str | None,
+    metrics: Sequence[str],
+    constraints: Bounds,
     ignore: Sequence[str],
 ) -> Fingerprint:
     """Return what must be the same for trials to belong to one study.
@@ -37,7 +39,8 @@ def fingerprint(
         config: The composed configuration without the swept keys.
         space: The search space.
         directions: One an objective.
-        metric: The objective among the reported metrics.
+        metrics: The objectives among the reported metrics; empty: the only reported one.
+        constraints: Bounds on metrics.
         ignore: Top-level keys that cannot change a value.
     """
     plain = OmegaConf.to_container(config, resolve=False)
@@ -51,7 +54,9 @@ def fingerprint(
         for path, text in _leaves(str(key), value)
         if path not in swept
     }
-    return Fingerprint(space.describe(), tuple(directions), metric, leaves)
+    return Fingerprint(
+        space.describe(), tuple(directions), tuple(metrics), leaves, describe(constraints)
+    )
 
 
 def default_name(question: Fingerprint, app: str) -> str:
@@ -72,6 +77,25 @@ def directions(direction: Any) -> tuple[str, ...]:
             message = f"expected maximize or minimize but got {name!r}"
             raise ConfigError([Fault("hydra.sweeper.direction", message)])
     return tuple(names)
+
+
+def metrics(metric: Any, directions: Sequence[str]) -> tuple[str, ...]:
+    """Return the metrics of ``hydra.sweeper.metric``, none when it names none.
+
+    Raises:
+        ConfigError: They are not one a direction, or one is named twice.
+    """
+    listed = OmegaConf.to_container(metric) if OmegaConf.is_list(metric) else metric
+    if listed is None:
+        return ()
+    names = tuple(str(name) for name in (listed if isinstance(listed, list) else [listed]))
+    if len(names) != len(directions) or len(set(names)) < len(names):
+        message = (
+            f"expected {len(directions)} different metrics, one a direction, "
+            f"but got {', '.join(names)}"
+        )
+        raise ConfigError([Fault("hydra.sweeper.metric", message)])
+    return names
 
 
 def directory(config: DictConfig, name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import Container, OmegaConf
 
 from stagetree.core.errors import ConfigError, Fault
-from stagetree.search import overrides, question, samplers
+from stagetree.search import constraints, overrides, question, samplers
 from stagetree.search.firsts import first_points
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Reading:
         sampler: The sampler's configuration, one chosen where none was named.
         pruner: The pruner's configuration.
         directions: One an objective.
-        metric: The objective among the reported metrics.
+        metrics: The objectives among the reported metrics; empty: the only reported one.
+        constraints: Bounds on metrics.
         total: How many trials the study shall have.
         first: Points to run before the sampler is asked.
         question: What makes it this search and no other.
@@ -42,7 +43,8 @@ class Reading:
     sampler: Mapping[str, Any]
     pruner: Mapping[str, Any] | None
     directions: tuple[str, ...]
-    metric: str | None
+    metrics: tuple[str, ...]
+    constraints: constraints.Bounds
     total: int
     first: tuple[Mapping[str, Any], ...]
     question: Fingerprint
@@ -71,18 +73,38 @@ def read(app: App, options: Mapping[str, Any], arguments: Sequence[str]) -> Read
     pruner = plain(options["pruner"])
     samplers.build_pruner(pruner)
     directions = question.directions(options["direction"])
-    metric = options["metric"]
+    metrics = question.metrics(options["metric"], directions)
+    _refuse_pruning(pruner, directions)
+    bounds = constraints.read(plain(options["constraints"]))
     return Reading(
         space=space,
         fixed=line.fixed,
         sampler=sampler,
         pruner=pruner,
         directions=directions,
-        metric=metric,
+        metrics=metrics,
+        constraints=bounds,
         total=_total(options["n_trials"], space, sampler),
         first=_first(options, space, app, sampler),
-        question=question.fingerprint(app.config, space, directions, metric, options["ignore"]),
+        question=question.fingerprint(
+            app.config, space, directions, metrics, bounds, options["ignore"]
+        ),
     )
+
+
+def _refuse_pruning(pruner: Mapping[str, Any] | None, directions: Sequence[str]) -> None:
+    """Refuse to prune in a search for a front.
+
+    Raises:
+        ConfigError: A pruner was chosen for several objectives.
+    """
+    if len(directions) > 1 and pruner and pruner.get("_target_"):
+        message = (
+            "expected no pruner for several objectives but got "
+            f"{pruner['_target_'].rsplit('.', 1)[-1]}: no trial can be said to be worse half way. "
+            "Say pruner=none, or search one objective with constraints on the others."
+        )
+        raise ConfigError([Fault("hydra.sweeper.pruner", message)])
 
 
 def _first(

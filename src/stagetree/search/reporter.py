@@ -15,7 +15,7 @@ from stagetree.core.trials import StageRow
 from stagetree.search.stage_pruner import stage_attribute, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import optuna
 
@@ -32,16 +32,20 @@ class TrialReporter(Reporter):
 
     Args:
         trial: The running trial.
-        metric: Name of the objective among the reported metrics; ``None``: a lone metric.
+        metrics: Names of the objectives among the reported metrics; empty: a lone metric.
         lease: The hold on the trial; a report made without it ends the run.
         interrupts: Holds signals back during a write.
     """
 
     def __init__(
-        self, trial: optuna.Trial, metric: str | None, lease: Lease, interrupts: Interrupts
+        self,
+        trial: optuna.Trial,
+        metrics: Sequence[str],
+        lease: Lease,
+        interrupts: Interrupts,
     ) -> None:
         self._trial = trial
-        self._metric = metric
+        self._metric = metrics[0] if metrics else None
         self._lease = lease
         self._interrupts = interrupts
         self._single = len(trial.study.directions) == 1
@@ -84,6 +88,12 @@ class TrialReporter(Reporter):
             metrics=dict(outcome.metrics),
         )
         self.stages.append(row)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the last stage's metrics, and what all stages took; empty without stages."""
+        if not self.stages:
+            return {}
+        return {**self.stages[-1].metrics, "seconds": sum(row.seconds for row in self.stages)}
 
     def record(self) -> list[dict[str, object]]:
         """Return the finished stages as plain data."""

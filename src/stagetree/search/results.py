@@ -6,8 +6,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import optuna
 from optuna import Study
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.core.errors import ConfigError, Fault, unknown
@@ -45,6 +48,7 @@ def row(trial: FrozenTrial) -> TrialRow:
         pruned_in=notes.get("pruned_in"),
         error=notes.get("error"),
         copy_of=notes.get(COPY_OF),
+        violations={name: value for name, value in trial.constraints.items() if value > 0},
         command=str(notes.get("command", "")),
     )
 
@@ -57,10 +61,30 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def best(rows: Sequence[TrialRow], direction: str) -> TrialRow | None:
-    """Return the complete trial with the best first value, the earliest of equal ones."""
-    complete = [row for row in rows if row.state == "complete"]
+    """Return the feasible complete trial with the best first value, the earliest of equal ones."""
     sign = -1.0 if direction == "maximize" else 1.0
-    return min(complete, key=lambda row: (sign * row.values[0], row.number), default=None)
+    candidates = [row for row in rows if row.state == "complete" and row.feasible]
+    return min(candidates, key=lambda row: (sign * row.values[0], row.number), default=None)
+
+
+def front(rows: Sequence[TrialRow], directions: Sequence[str]) -> list[TrialRow]:
+    """Return the Pareto front by number: feasible trials that no other one beats in every value.
+
+    Of trials with equal values the earliest stands for all. With one objective it is the best
+    trial alone.
+    """
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
+    costs: dict[tuple[float, ...], TrialRow] = {}
+    for row in rows:
+        if row.state == "complete" and row.feasible:
+            cost = tuple(sign * value for sign, value in zip(signs, row.values, strict=True))
+            costs.setdefault(cost, row)
+    points = np.array(list(costs))
+    return [
+        row
+        for cost, row in costs.items()
+        if not ((points <= cost).all(axis=1) & (points < cost).any(axis=1)).any()
+    ]
 
 
 def list_studies(root: Path) -> list[str]:
@@ -69,7 +93,7 @@ def list_studies(root: Path) -> list[str]:
 
 
 def open_study(name: str, root: Path, url: str | None = None) -> Study:
-    """Open an existing study for reading.
+    """Open an existing study for reading; its journal is neither locked nor mended.
 
     Args:
         name: Name of the study, or path of its directory.
@@ -83,13 +107,18 @@ def open_study(name: str, root: Path, url: str | None = None) -> Study:
     storage: Any = None
     if url or (directory / FILE).is_file():
         with contextlib.suppress(KeyError):
-            storage = open_storage(directory, url)
+            storage = open_storage(directory, url) if url else _readable(directory)
             return optuna.load_study(study_name=directory.resolve().name, storage=storage)
         names = optuna.get_all_study_names(storage)
         if len(names) == 1 and not url:
             return optuna.load_study(study_name=names[0], storage=storage)
         raise ConfigError([Fault("study", unknown("study", name, names))])
     raise ConfigError([Fault("study", unknown("study", name, list_studies(root)))])
+
+
+def _readable(directory: Path) -> JournalStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return JournalStorage(JournalFileBackend(str(directory / FILE)))
 
 
 def _stage(stage: Mapping[str, Any]) -> StageRow:

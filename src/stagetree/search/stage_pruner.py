@@ -43,7 +43,9 @@ class StageAwarePruner(BasePruner):
     Other stages' reports are hidden and steps count from 1 to 10,000 within the stage, whatever
     its place in each trial's pipeline, so that different metrics and lengths never mix. Trials
     that share the stage's result (the same signature) are one piece of evidence, not several.
-    A trial that reported at other fractions is compared by its last report before.
+    A trial that reported at other fractions is compared by its last report before, and one that
+    was pruned stays evidence with its last report: were only survivors compared with, the bar
+    would rise until good trials fall under it.
 
     Args:
         inner: Any Optuna pruner, Hyperband and successive halving included.
@@ -144,6 +146,8 @@ class _StageStorage:
         everything = self._storage.get_all_trials(study_id, deepcopy=False)
         steps = list(self._current.intermediate_values)
         peers = [_carried(peer, steps) for peer in _independent(self._peers(everything))]
+        if states is not None and TrialState.COMPLETE in states:
+            peers = [_as_complete(peer) for peer in peers]
         trials = sorted([*peers, self._current], key=lambda trial: trial.number)
         return [trial for trial in trials if states is None or trial.state in states]
 
@@ -153,7 +157,8 @@ class _StageStorage:
         Raises:
             ValueError: There is none.
         """
-        complete = self.get_all_trials(study_id, states=(TrialState.COMPLETE,))
+        complete = self.get_all_trials(study_id)
+        complete = [trial for trial in complete if trial.state == TrialState.COMPLETE]
         maximize = self._storage.get_study_directions(study_id)[0] == StudyDirection.MAXIMIZE
         choose = max if maximize else min
         return choose(complete, key=lambda trial: cast("float", trial.value))
@@ -209,7 +214,7 @@ def _carried(peer: FrozenTrial, steps: Iterable[int]) -> FrozenTrial:
     carried: dict[int, float] = {}
     for step in steps:
         before = bisect.bisect_right(own, step)
-        passed = before < len(own) or peer.state == TrialState.COMPLETE
+        passed = before < len(own) or peer.state in (TrialState.COMPLETE, TrialState.PRUNED)
         if before and passed and step not in peer.intermediate_values:
             carried[step] = peer.intermediate_values[own[before - 1]]
     if not carried:
@@ -217,3 +222,12 @@ def _carried(peer: FrozenTrial, steps: Iterable[int]) -> FrozenTrial:
     fuller = copy.copy(peer)
     fuller.intermediate_values = {**peer.intermediate_values, **carried}
     return fuller
+
+
+def _as_complete(peer: FrozenTrial) -> FrozenTrial:
+    """Return a pruned peer as pruners see those they compare with; others as they are."""
+    if peer.state != TrialState.PRUNED or not peer.intermediate_values:
+        return peer
+    shown = copy.copy(peer)
+    shown.state = TrialState.COMPLETE
+    return shown

@@ -31,22 +31,25 @@ class Fingerprint:
     Attributes:
         space: Search space as text a key, see :meth:`~stagetree.search.space.Space.describe`.
         directions: ``maximize`` or ``minimize``, one an objective.
-        metric: The objective among the reported metrics.
+        metrics: The objectives among the reported metrics; empty: the only reported one.
         config: All other configuration that may change a value, as text a dotted key.
+        constraints: Bounds, as text a metric.
     """
 
     space: Mapping[str, str]
     directions: Sequence[str]
-    metric: str | None
+    metrics: Sequence[str] = ()
     config: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, str] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """Return the fingerprint as JSON data."""
         return {
             "space": dict(self.space),
             "directions": list(self.directions),
-            "metric": self.metric,
+            "metrics": list(self.metrics),
             "config": dict(self.config),
+            "constraints": dict(self.constraints),
         }
 
 
@@ -97,10 +100,11 @@ def seed_of(study: Study) -> int:
     return int(study.user_attrs.get(_SEED, 0))
 
 
-def metric_of(study: Study) -> str | None:
-    """Return the name of the metric that is the objective, if the study names one."""
-    metric = study.user_attrs.get(_FINGERPRINT, {}).get("metric")
-    return None if metric is None else str(metric)
+def metrics_of(study: Study) -> tuple[str, ...]:
+    """Return a name for each objective: its metric, if the study names any."""
+    named = tuple(study.user_attrs.get(_FINGERPRINT, {}).get("metrics", ()))
+    count = len(study.directions)
+    return named or (("value",) if count == 1 else tuple(f"value {n}" for n in range(count)))
 
 
 def directions_of(study: Study) -> list[str]:

@@ -12,7 +12,7 @@ from stagetree.search import study as studies
 from stagetree.search.attempt import App, Outcome, attempt
 from stagetree.search.composer import Composer
 from stagetree.search.interrupts import Interrupts
-from stagetree.search.notes import CRASHED, CRASHES, INTERRUPTED, counts
+from stagetree.search.notes import CRASHED, CRASHES, INTERRUPTED
 from stagetree.search.places import Claim, Places
 from stagetree.search.reporter import TrialReporter
 from stagetree.search.results import row, rows
@@ -89,7 +89,8 @@ class _Shift:
     def _over(self) -> bool:
         """Return whether no further trial may start: too many failures, or too little time."""
         trials = self._study.get_trials(deepcopy=False)
-        return self._plan.too_many_failures(trials) or bool(self._budget.refuses(trials))
+        failures = self._places.tally.count(trials).failures
+        return self._plan.too_many(failures) or bool(self._budget.refuses(trials))
 
     def _run(self, claim: Claim) -> bool:
         """Run a trial to its end; return whether its end was ours to tell."""
@@ -122,14 +123,14 @@ class _Shift:
         crashes = int(claim.trial.user_attrs.get(CRASHES, 0))
         overrides = self._plan.space.overrides(claim.params)
         while True:
-            reporter = TrialReporter(claim.trial, self._plan.metric, claim.lease, self._interrupts)
+            reporter = TrialReporter(claim.trial, self._plan.metrics, claim.lease, self._interrupts)
             context = TrialContext(self._plan.name, claim.trial.number, claim.params, reporter)
             outcome = attempt(
                 self._app,
                 self._composer,
                 overrides,
                 trial=context,
-                metric=self._plan.metric,
+                metrics=self._plan.metrics,
                 objectives=len(self._study.directions),
             )
             crashes += outcome.state == CRASHED
@@ -150,5 +151,5 @@ class _Shift:
 
     def _heard(self, told: FrozenTrial) -> None:
         trials = self._study.get_trials(deepcopy=False)
-        done = sum(trial.state.is_finished() and counts(trial) for trial in trials)
+        done = self._places.tally.count(trials).done
         self._listener.trial_finished(row(told), done, self._plan.total)

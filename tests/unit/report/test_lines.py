@@ -34,7 +34,7 @@ def test_savings_of_nothing():
 
 
 def test_the_best_trial_can_be_copied(rows):
-    assert best_block(rows[1], "f1").splitlines() == [
+    assert best_block(rows[1], ["f1"]).splitlines() == [
         "best    trial 1  f1 0.8123",
         "params  finetune.learning_rate=0.0003 distill.temperature=2 seed=13",
         "model   /store/distill/model",
@@ -50,7 +50,7 @@ def test_the_best_block_says_what_the_chain_kept_and_saved():
         stage("finetune", f1=0.8, latency_ms=40.0, bytes=90e6),
         stage("quantize", f1=0.76, latency_ms=10.0, bytes=18e6),
     )
-    block = best_block(TrialRow(3, "complete", {}, (0.76,), stages), "f1")
+    block = best_block(TrialRow(3, "complete", {}, (0.76,), stages), ["f1"])
     assert "f1 0.8000 -> 0.7600 (95%)" in block
     assert "latency 40 -> 10 ms (25%)" in block
     assert "bytes 90 -> 18 MB (20%)" in block

@@ -14,13 +14,13 @@ def numbers(text):
 
 
 def test_best_first_then_pruned_then_failed(rows):
-    assert [row.number for row in order(rows, "maximize")] == [1, 4, 0, 3, 2]
-    assert [row.number for row in order(rows, "minimize")] == [0, 4, 1, 3, 2]
-    assert numbers(render(study_table(rows, "maximize", "f1"))) == [1, 4, 0, 3, 2]
+    assert [row.number for row in order(rows, ["maximize"])] == [1, 4, 0, 3, 2]
+    assert [row.number for row in order(rows, ["minimize"])] == [0, 4, 1, 3, 2]
+    assert numbers(render(study_table(rows, ["maximize"], ["f1"]))) == [1, 4, 0, 3, 2]
 
 
 def test_varying_parameters_are_columns_and_fixed_ones_a_note(rows):
-    text = render(study_table(rows, "maximize", "f1"))
+    text = render(study_table(rows, ["maximize"], ["f1"]))
     assert "learning_rate" in text
     assert "same in all: distill.temperature=2 seed=13" in text
     assert "finetune ↺ distill ✓" in text
@@ -29,7 +29,7 @@ def test_varying_parameters_are_columns_and_fixed_ones_a_note(rows):
 
 def test_marks_fall_back_to_ascii(rows, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    text = render(study_table(rows, "maximize", "f1"))
+    text = render(study_table(rows, ["maximize"], ["f1"]))
     assert "finetune = distill +" in text
     assert text.isascii()
 
@@ -48,7 +48,7 @@ def test_no_value_is_cut_whatever_the_width(stage, width):
         )
         for number in range(3)
     ]
-    text = render(study_table(many, "maximize", "f1", width=width), width)
+    text = render(study_table(many, ["maximize"], ["f1"], width=width), width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     for place in range(12):
@@ -56,28 +56,28 @@ def test_no_value_is_cut_whatever_the_width(stage, width):
 
 
 def test_a_pipe_gets_neither_colours_nor_eighty_columns(rows, capsys):
-    text = render(study_table(rows, "maximize", "f1"))
+    text = render(study_table(rows, ["maximize"], ["f1"]))
     assert "\x1b" not in text
     wide = [
         TrialRow(number, "complete", {f"stage.option_{place}": number for place in range(12)})
         for number in range(2)
     ]
-    assert max(map(len, render(study_table(wide, "maximize", "f1")).splitlines())) > 100
+    assert max(map(len, render(study_table(wide, ["maximize"], ["f1"])).splitlines())) > 100
 
 
 def test_several_objectives_have_a_column_each(rows):
     two = [TrialRow(0, "complete", {"a": 1}, (0.5, 20.25)), TrialRow(1, "pruned", {"a": 2})]
-    text = render(study_table(two, "maximize", ["f1", "size_mb"]))
+    text = render(study_table(two, ["maximize", "minimize"], ["f1", "size_mb"]))
     assert "size_mb" in text
     assert "20.25" in text
 
 
 def test_one_trial_keeps_its_parameters(rows):
-    assert "0.0003" in render(study_table(rows[1:2], "maximize", "f1"))
+    assert "0.0003" in render(study_table(rows[1:2], ["maximize"], ["f1"]))
 
 
 def test_an_empty_study_has_a_table():
-    assert "trial" in render(study_table([], "maximize", "f1"))
+    assert "trial" in render(study_table([], ["maximize"], ["f1"]))
 
 
 def test_a_run_shows_sizes_and_uncut_directories(stage):
@@ -95,6 +95,6 @@ def test_a_run_shows_sizes_and_uncut_directories(stage):
 def test_a_stage_that_ended_and_was_then_cut_stands_once():
     stage = StageRow("distill", "distill", "0" * 64, 1.0, False, "/store/distill")
     row = TrialRow(3, "pruned", {"lr": 1}, (0.5,), (stage,), pruned_in="distill")
-    text = render(study_table([row], "maximize", "f1"), width=100)
+    text = render(study_table([row], ["maximize"], ["f1"]), width=100)
     assert text.count(marks().pruned) == 2  # the trial's mark and the legend's
     assert f"distill {marks().run}" not in text

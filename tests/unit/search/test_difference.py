@@ -13,7 +13,7 @@ KNOWN: dict[str, Any] = {
     "space": {"stages.finetune.learning_rate": NARROW, "stages.distill.t": TWO},
     "config": {"data.name": "pii", "stages.finetune.epochs": "3", "seed": "${other}"},
     "directions": ["maximize"],
-    "metric": "f1",
+    "metrics": ["f1"],
 }
 
 
@@ -64,7 +64,7 @@ def test_another_space_is_compatible(changes: dict[str, Any], shown: str) -> Non
             {"directions": ["minimize"]},
             'directions: study has ["maximize"], this line asks ["minimize"]',
         ),
-        ({"metric": "loss"}, 'metric: study has "f1", this line asks "loss"'),
+        ({"metrics": ["loss"]}, 'metrics: study has ["f1"], this line asks ["loss"]'),
         (
             {"constraints": ["size_mb <= 20"]},
             'constraints: study has null, this line asks ["size_mb <= 20"]',

@@ -34,7 +34,7 @@ def config(**changes: Any) -> DictConfig:
 
 
 def asked(**changes: Any) -> question.Fingerprint:
-    return question.fingerprint(config(**changes), SPACE, ("minimize",), "loss", ["paths"])
+    return question.fingerprint(config(**changes), SPACE, ("minimize",), ("loss",), {}, ["paths"])
 
 
 def test_all_configuration_that_may_change_a_value_is_in_the_question() -> None:

@@ -15,10 +15,10 @@ from stagetree.search.stage_pruner import StageAwarePruner
 
 @pytest.fixture
 def reporter(tmp_path: Path) -> Callable[..., TrialReporter]:
-    def make(trial: Trial, metric: str | None = "f1") -> TrialReporter:
+    def make(trial: Trial, metrics: tuple[str, ...] = ("f1",)) -> TrialReporter:
         lease = Lease(tmp_path / f"{trial.number}-{len(list(tmp_path.iterdir()))}.lock")
         assert lease.try_acquire()
-        return TrialReporter(trial, metric, lease, Interrupts())
+        return TrialReporter(trial, metrics, lease, Interrupts())
 
     return make
 

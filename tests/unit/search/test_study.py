@@ -12,7 +12,7 @@ from stagetree.search.journal import MendingJournal, mend, open_storage
 
 
 def question(**changes: object) -> study.Fingerprint:
-    base = {"space": {}, "directions": ("maximize",), "metric": "f1"}
+    base = {"space": {}, "directions": ("maximize",), "metrics": ("f1",)}
     return study.Fingerprint(**{**base, **changes})  # type: ignore[arg-type]
 
 
@@ -27,7 +27,7 @@ def test_a_study_opens_in_plain_optuna_and_tells_its_question(tmp_path: Path) ->
     made = make(tmp_path / "s", "s", seed=None)
     again = study.load(tmp_path / "s", "s", None)
     assert study.seed_of(again) == study.seed_of(made)
-    assert study.metric_of(again) == "f1"
+    assert study.metrics_of(again) == ("f1",)
     assert study.directions_of(again) == ["maximize"]
     assert study.question_of(again) == question().plain()
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "s" / "journal.log")))
