@@ -13,6 +13,17 @@ Root = Annotated[
     Path | None,
     typer.Option("--root", help="Directory of store and studies (paths.root).", file_okay=False),
 ]
+
+
+def _study_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of studies that begin so, for the shell."""
+    place = directory(ctx.params.get("root")) / "studies"
+    if not place.is_dir():
+        return []
+    return sorted(entry.name for entry in place.iterdir() if entry.name.startswith(incomplete))
+
+
+StudyName = Annotated[str, typer.Argument(help="Name of the study.", autocompletion=_study_names)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -28,4 +39,4 @@ def show(rows: Any, as_json: bool, renderable: Any) -> None:
         return
     from stagetree.report.tables import render
 
-    typer.echo(render(renderable))
+    typer.echo(renderable if isinstance(renderable, str) else render(renderable))

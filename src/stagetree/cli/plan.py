@@ -2,90 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from rich.table import Table
 
-from stagetree.cli.options import AsJson, Root, directory, show
+from stagetree.cli.options import AsJson, Root, show
 from stagetree.pipeline import commandline
 from stagetree.pipeline.compose import compose
+from stagetree.pipeline.cost import Cost, Costs
 from stagetree.pipeline.store import Store
+from stagetree.report.numbers import duration, megabytes
 
 if TYPE_CHECKING:
     from stagetree.search.forecast import Forecast
 
+APP = "run.py"
+"""The program whose lines are planned; it is part of what names a study."""
+
 
 def plan(
-    words: Annotated[list[str] | None, typer.Argument(help="Overrides, as for run.py.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Overrides, exactly as for run.py.")
+    ] = None,
     multirun: Annotated[
         bool, typer.Option("--multirun", "-m", help="Plan a search, as for run.py.")
     ] = False,
     as_json: AsJson = False,
     root: Root = None,
 ) -> None:
-    """Count trials, stage executions and reuse of a line, without running anything.
+    """Check a line and count what it would run: trials, stages, reuse, time and disk.
 
-    For a sampled search the executions are an upper bound. Seconds and bytes are estimated from
-    past results of the same kinds; they are null when there are none.
+    Put the words of the run.py line here, with -m for a search:
+
+        stagetree plan -m +sweep=demo hydra.sweeper.n_trials=30
+
+    Every fault of the line is reported, as by run.py, with exit code 2. Nothing is written.
+    Grid, random and quasi-random searches are counted exactly; of other samplers the random
+    first trials are, the rest lies between two bounds. Trials that a study of this name has are
+    not counted again, results in the store are reused. A pruner or a budget can only make it
+    less. Time and disk are estimated from past results of the same kinds, and unknown when there
+    are none.
     """
-    store = Store(directory(root) / "store")
-    line = list(words or ())
-    with commandline.explained(line):
-        forecast = _forecast(line, store, multirun)
+    planned = _plan([*(words or ()), *_at(root)], multirun)
+    row = _row(planned)
+    show(row, as_json, _table(row, planned))
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is known of a line.
+
+    Attributes:
+        study: Name of its study, if it is a search.
+        workers: How many trials would run at once.
+        forecast: What it would compute.
+        costs: What that takes.
+    """
+
+    study: str | None
+    workers: int
+    forecast: Forecast
+    costs: Costs
+
+
+def _at(root: Path | None) -> list[str]:
+    """Return the override that moves a line to another root."""
+    if root is None:
+        return []
+    return [f"paths.root={QuotedString(str(root), Quote.single).with_quotes()}"]
+
+
+def _plan(words: list[str], multirun: bool) -> _Planned:
+    """Read, check and count a line as running it would before anything is loaded."""
+    from stagetree.search.forecast import forecast, single
+    from stagetree.search.preview import preview
+
+    with commandline.explained(words), commandline.composer():
+        if not multirun:
+            config = commandline.compose_here(words)
+            store = Store(Path(config.paths.store))
+            return _Planned(None, 1, single(compose(config), store.has), Costs(store.records()))
+        config = commandline.compose_search(words)
+        store = Store(Path(config.paths.store))
+        found = preview(config, GlobalHydra.instance().config_loader(), APP)
+        counted = forecast(found, compose, store.has)
+        return _Planned(found.name, found.workers, counted, Costs(store.records()))
+
+
+def _row(planned: _Planned) -> dict[str, Any]:
+    forecast = planned.forecast
+    most = _amounts(planned, fewest=False)
     row = {
+        "study": planned.study,
         "trials": forecast.trials,
-        "stage_executions": sum(forecast.executions.values()),
-        "reused": forecast.reused,
+        "done": forecast.done,
+        "stage_executions": most["stage_executions"],
+        "reused": forecast.reused[0],
         "exact": forecast.exact,
-        "executions": dict(forecast.executions),
-        **_cost(forecast, store),
+        "executions": _by_kind(forecast, fewest=False),
+        "seconds": most["seconds"],
+        "wall_seconds": most["wall_seconds"],
+        "bytes": most["bytes"],
     }
-    show(row, as_json, _table(row))
+    if forecast.exact:
+        return row
+    least = None if forecast.may_end_early else _amounts(planned, fewest=True)
+    return {**row, "min": least, "max": most}
 
 
-def _forecast(words: list[str], store: Store, multirun: bool) -> Forecast:
-    from stagetree.search.forecast import Search, count, read_search
-
-    def nodes(point: tuple[str, ...]) -> Iterable[tuple[str, str]]:
-        pipeline = compose(commandline.compose_here(point))
-        return [(node.stage.kind, node.signature) for node in pipeline.nodes]
-
-    with commandline.composer():
-        search = Search((tuple(words),), 1, exact=True)
-        if multirun:
-            plain = commandline.without_sweeps(words)
-            config = commandline.compose_here(plain, with_hydra=True)
-            search = read_search(words, config, GlobalHydra.instance().config_loader())
-        return count(search, nodes, lambda signature: store.get(signature) is not None)
+def _by_kind(forecast: Forecast, *, fewest: bool) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for work in forecast.work:
+        counts[work.kind] += work.fewest if fewest else work.most
+    return {kind: count for kind, count in counts.items() if count}
 
 
-def _cost(forecast: Forecast, store: Store) -> dict[str, Any]:
-    """Estimate time and disk from the mean of past results of each kind."""
-    seconds: dict[str, list[float]] = {}
-    size: dict[str, list[int]] = {}
-    for record in store.records():
-        seconds.setdefault(record.kind, []).append(record.seconds)
-        size.setdefault(record.kind, []).append(record.bytes)
-    if not all(kind in seconds for kind in forecast.executions):
-        return {"seconds": None, "bytes": None}
-    needed = forecast.executions.items()
+def _amounts(planned: _Planned, *, fewest: bool) -> dict[str, Any]:
+    """Return executions, reuse and their cost; what was never computed has no known cost."""
+    forecast = planned.forecast
+    seconds: float | None = 0.0
+    size: float | None = 0.0
+    for work in forecast.work:
+        count = work.fewest if fewest else work.most
+        cost = planned.costs.mean(work.examples) if count else Cost(0.0, 0.0)
+        seconds = None if cost is None or seconds is None else seconds + count * cost.seconds
+        size = None if cost is None or size is None else size + count * cost.bytes
     return {
-        "seconds": round(sum(n * sum(seconds[k]) / len(seconds[k]) for k, n in needed), 1),
-        "bytes": round(sum(n * sum(size[k]) / len(size[k]) for k, n in needed)),
+        "stage_executions": sum(_by_kind(forecast, fewest=fewest).values()),
+        "reused": forecast.reused[0 if fewest else 1],
+        "seconds": None if seconds is None else round(seconds, 1),
+        "wall_seconds": None if seconds is None else round(seconds / planned.workers, 1),
+        "bytes": None if size is None else round(size),
     }
 
 
-def _table(row: dict[str, Any]) -> Table:
+def _table(row: Mapping[str, Any], planned: _Planned) -> Table:
+    early = planned.forecast.may_end_early
+    most = row.get("max") or row
+    least = most if early or "min" not in row else row["min"]
+
+    def between(key: str, shown: Callable[[Any], str]) -> str:
+        if most[key] is None:
+            return "unknown: nothing of these kinds was computed yet"
+        low, high = shown(least[key]), shown(most[key])
+        return f"{'at most ' if early else ''}{high}" if low == high else f"{low} to {high}"
+
     table = Table("what", "how much", show_header=False)
-    most = "" if row["exact"] else "at most "
+    if planned.study:
+        table.add_row("study", f"{planned.study}  ({row['done']} trials done)")
     table.add_row("trials", str(row["trials"]))
     kinds = ", ".join(f"{count} {kind}" for kind, count in row["executions"].items())
-    table.add_row("stage executions", f"{most}{row['stage_executions']}  ({kinds or 'none'})")
-    table.add_row("reused", f"{'' if row['exact'] else 'at least '}{row['reused']}")
-    unknown = "unknown: nothing of these kinds was computed yet"
-    table.add_row("time", unknown if row["seconds"] is None else f"{most}{row['seconds']:.0f} s")
-    table.add_row("disk", unknown if row["bytes"] is None else f"{most}{row['bytes'] / 1e6:.0f} MB")
+    executions = between("stage_executions", str)
+    table.add_row("stage executions", f"{executions}  ({kinds})" if kinds else executions)
+    table.add_row("reused", between("reused", str))
+    table.add_row("work", between("seconds", duration))
+    if planned.workers > 1:
+        table.add_row(f"with {planned.workers} workers", between("wall_seconds", duration))
+    table.add_row("disk", between("bytes", lambda size: f"{megabytes(size)} MB"))
+    if early:
+        table.add_row("", "a pruner or a budget may end trials early")
     return table

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -66,14 +67,14 @@ def compose_here(words: Sequence[str], *, with_hydra: bool = False) -> DictConfi
     return hydra_compose("config", overrides=list(words), return_hydra_config=with_hydra)
 
 
-def without_sweeps(words: Sequence[str]) -> list[str]:
-    """Return the words that set one value, leaving out those that sweep over several."""
-    parsed = OverridesParser.create().parse_overrides(list(words))
-    return [
-        word
-        for word, override in zip(words, parsed, strict=True)
-        if not override.is_sweep_override()
-    ]
+def compose_search(words: Sequence[str]) -> DictConfig:
+    """Compose the configuration of a search inside a ``composer`` block, as ``-m`` does.
+
+    It has the ``hydra`` node; words that sweep are left out and listed in its overrides.
+    """
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None  # inside the block there is one
+    return hydra.compose_config("config", list(words), RunMode.MULTIRUN, from_shell=False)
 
 
 def diagnose(words: Sequence[str]) -> list[Fault]:
@@ -167,8 +168,10 @@ def _unknown_key(key: str, words: list[str]) -> str:
             known = [name for name in known if depth or name != "hydra"]
             close = nearest(part, known)
             hint = f" Did you mean {'.'.join([*parts[:depth], close])!r}?" if close else ""
-            return (
-                f"unknown key {part!r}.{hint} Known here: {', '.join(sorted(known)) or 'nothing'}."
+            return f"unknown key {part!r}.{hint} " + (
+                f"Known here: {', '.join(sorted(known))}."
+                if known
+                else f"There is none yet; +{key}=... adds one."
             )
         node = node._get_node(part)
     return "unknown key"

@@ -88,10 +88,23 @@ def _listed(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),)
 
 
-def _bound_faults(path: str, bound: Mapping[str, Any]) -> list[Fault]:
-    low, high = bound.get("min"), bound.get("max")
-    if low is None and high is None:
-        return [Fault(path, f"expected a bound, e.g. {path}.max=5, but got neither min nor max")]
-    if low is not None and high is not None and low > high:
-        return [Fault(path, f"expected min of at most max but got {low} and {high}")]
-    return []
+def _bound_faults(path: str, bound: Any) -> list[Fault]:
+    if not isinstance(bound, Mapping) or not bound:
+        return [Fault(path, f"expected min, max or both, e.g. {path}.max=5, but got {bound!r}")]
+    faults = [
+        Fault(f"{path}.{end}", unknown("bound", str(end), ("min", "max")))
+        for end in bound
+        if end not in ("min", "max")
+    ]
+    numbers = {end: value for end, value in bound.items() if value is not None}
+    faults += [
+        Fault(f"{path}.{end}", f"expected a number but got {value!r}")
+        for end, value in numbers.items()
+        if not isinstance(value, int | float) or isinstance(value, bool)
+    ]
+    if not faults and not numbers:
+        return [Fault(path, "expected min, max or both but both are null")]
+    if not faults and len(numbers) == 2 and numbers["min"] > numbers["max"]:
+        message = f"expected min of at most max but got {numbers['min']} and {numbers['max']}"
+        return [Fault(path, message)]
+    return faults

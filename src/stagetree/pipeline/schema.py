@@ -26,19 +26,6 @@ class Numerics(Enum):
 
 
 @dataclass
-class BoundConfig:
-    """What a metric must be for a trial to be feasible.
-
-    Attributes:
-        min: Least value; ``null`` is no bound.
-        max: Greatest value; ``null`` is no bound.
-    """
-
-    min: float | None = None
-    max: float | None = None
-
-
-@dataclass
 class ObjectiveConfig:
     """What a run returns and a search optimises.
 
@@ -46,12 +33,13 @@ class ObjectiveConfig:
         metric: Name of a metric of the last stage, e.g. ``f1``, ``latency_ms``, ``bytes``, or
             ``seconds``, what all stages took; a list for several objectives.
         direction: ``maximize`` or ``minimize``; a list for several objectives.
-        constraints: Bounds on metrics, by name; a trial outside of them is never the best.
+        constraints: Bounds on metrics, ``min`` and ``max`` by name; a trial outside of them is
+            never the best. On a command line: ``+objective.constraints.bytes.max=20e6``.
     """
 
     metric: Any = MISSING
     direction: Any = "maximize"
-    constraints: dict[str, BoundConfig] = field(default_factory=dict)
+    constraints: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -74,6 +74,15 @@ class Store:
         finally:
             lease.release()
 
+    def has(self, signature: str) -> bool:
+        """Return whether the result is there and sound; unlike :meth:`get` it changes nothing.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        record, damage = self._inspect(signature)
+        return record is not None and not damage
+
     def model_dir(self, signature: str) -> Path:
         """Return where the result's model directory is, once the result is there."""
         return self._entry(signature) / "model"
