@@ -46,9 +46,10 @@ from optuna.trial import FrozenTrial, create_trial
 import machine
 from stagetree.search.journal import FILE, open_storage
 from stagetree.search.notes import NOTES, counts, failures
+from stagetree.search.parameter import Parameter
 from stagetree.search.places import Places
 from stagetree.search.samplers import TPE, build_sampler
-from stagetree.search.space import Parameter, Space
+from stagetree.search.space import Space
 from stagetree.search.stage_pruner import StageAwarePruner, stage_attribute, step_of
 
 APP = Path(__file__).with_name("programs") / "trivial_app.py"

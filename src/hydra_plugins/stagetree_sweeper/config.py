@@ -31,6 +31,11 @@ class StagetreeSweeperConf:
         pruner: An Optuna pruner's ``_target_`` and options; unset: no pruning.
         seed: Seed of the sampler; unset: drawn once and kept by the study.
         params: The search space: key to override text, list or value. The command line wins.
+            ``{values: ..., when: {stage: [distill]}}`` is for a key that exists only there; of
+            keys that the options of swept config groups do or do not have, this is found out.
+        zip: Lists of keys that move together: the n-th value of one with the n-th of the others.
+        custom_search_space: Dotted path of a ``function(config, trial)`` that suggests further
+            values to each Optuna trial, by key, as in hydra-optuna-sweeper.
         max_attempts: How often a crashing trial is run before it counts as failed.
         max_failures: Share of the trials that may fail before the study stops with exit code 1.
         timeout: Seconds after which no trial is started that would not fit; unset: no limit.
@@ -64,6 +69,8 @@ class StagetreeSweeperConf:
     pruner: Any = None
     seed: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    zip: list[Any] = field(default_factory=list)
+    custom_search_space: str | None = None
     max_attempts: int = 3
     max_failures: float = 0.5
     timeout: float | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core.errors import Fault
-from stagetree.search.space import display_names, readable
+from stagetree.search.parameter import display_names, readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,6 +100,8 @@ def compare(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Difference:
         name for name in sections if (known.get(name) or None) != (asked.get(name) or None)
     ]
     faults = [*_by_key(before, after), *(_section_fault(name, known, asked) for name in differing)]
+    if known.get("custom") or asked.get("custom"):  # what a function adds cannot be moved
+        other += space
     return Difference(space, [*other, *differing], faults)
 
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.types import Override
-from omegaconf import Container, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from optuna.distributions import IntDistribution, distribution_to_json
-
 from stagetree.core.errors import ConfigError, Fault, unknown
+from stagetree.search.keys import default
 from stagetree.search.notes import is_imported
-from stagetree.search.space import readable, same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from omegaconf import DictConfig
     from optuna.trial import FrozenTrial
 
-    from stagetree.search.space import Parameter, Space
+    from stagetree.search.space import Space
 
 Point = dict[str, Any]
-_NOWHERE = object()
 
 
 def first_points(
@@ -69,24 +65,14 @@ def still_to_run(
 
 
 def _defaults(space: Space, config: DictConfig) -> Point:
-    found = {
-        parameter.name: _admitted(parameter, _default(parameter, config))
-        for parameter in space.parameters
-    }
-    return {name: value for name, value in found.items() if value is not _NOWHERE}
-
-
-def _default(parameter: Parameter, config: DictConfig) -> Any:
-    """Return the value that the configuration has for a parameter, or the option of a group."""
-    key = parameter.key.lstrip("+")
-    choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    if key in choices:
-        return choices[key]
-    try:
-        value = OmegaConf.select(config, key, default=_NOWHERE)
-    except OmegaConfBaseException:
-        return _NOWHERE
-    return OmegaConf.to_container(value) if isinstance(value, Container) else value
+    found: Point = {}
+    for parameter in space.parameters:
+        with contextlib.suppress(ValueError):
+            found[parameter.name] = parameter.admit(default(config, parameter.key))
+    for zipped in space.zips:
+        if not zipped.matching(found):
+            found = {name: value for name, value in found.items() if name not in zipped.names}
+    return space.existing(_zipped(space, found))
 
 
 def _named(space: Space, given: Mapping[str, Any], path: str, faults: list[Fault]) -> Point:
@@ -98,36 +84,26 @@ def _named(space: Space, given: Mapping[str, Any], path: str, faults: list[Fault
             names = [parameter.name for parameter in space.parameters]
             faults.append(Fault(f"{path}.{key}", unknown("parameter", key, names)))
             continue
-        parameter = known[key]
-        admitted = _admitted(parameter, value)
-        if admitted is _NOWHERE:
-            wanted = readable(distribution_to_json(parameter.distribution))
-            faults.append(Fault(f"{path}.{key}", f"expected one of {wanted} but got {value!r}"))
-        else:
-            point[parameter.name] = admitted
-    return point
+        try:
+            point[known[key].name] = known[key].admit(value)
+        except ValueError as error:
+            faults.append(Fault(f"{path}.{key}", str(error)))
+    for zipped in space.zips:
+        if not zipped.matching(point):
+            together = ", ".join(zipped.names)
+            faults.append(Fault(path, f"expected values of {together} that go together"))
+    for name in point:
+        condition = known[name].condition
+        if condition and point.keys() >= set(condition.parents) and not condition.holds(point):
+            faults.append(Fault(f"{path}.{name}", f"exists for {condition} only"))
+    return _zipped(space, point)
 
 
-def _admitted(parameter: Parameter, value: Any) -> Any:
-    """Return ``value`` as the study keeps it, or ``_NOWHERE`` when it is not in the space."""
-    if value is _NOWHERE:
-        return _NOWHERE
-    for choice in parameter.choices:
-        if same(choice.value, value) or _equal_numbers(choice.value, value):
-            return choice.value
-        if isinstance(value, list) and choice.text == Override._get_value_element_as_str(value):
-            return choice.value
-    if parameter.choices or not _is_number(value):
-        return _NOWHERE
-    distribution = parameter.distribution
-    whole = isinstance(distribution, IntDistribution)
-    number = int(value) if whole and value == int(value) else float(value)
-    return number if distribution._contains(number) else _NOWHERE
-
-
-def _equal_numbers(one: Any, other: Any) -> bool:
-    return _is_number(one) and _is_number(other) and one == other
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _zipped(space: Space, point: Point) -> Point:
+    """Return a point in which what moves together is given together."""
+    whole = dict(point)
+    for zipped in space.zips:
+        rows = zipped.matching(point)
+        if rows and any(name in point for name in zipped.names):
+            whole |= dict(zip(zipped.names, rows[0], strict=True))
+    return whole

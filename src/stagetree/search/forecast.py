@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from optuna import create_study
 from optuna.pruners import NopPruner
-from optuna.trial import FixedTrial
+from optuna.samplers import RandomSampler
 
 from stagetree.search.composer import Composer
 from stagetree.search.samplers import build_pruner
@@ -18,15 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from omegaconf import DictConfig
-    from optuna import Trial
 
     from stagetree.pipeline.nodes import Node, Pipeline
     from stagetree.search.attempt import App
+    from stagetree.search.parameter import Parameter
     from stagetree.search.preview import Preview
-    from stagetree.search.space import Parameter, Space
+    from stagetree.search.space import Space
 
 COMBINATIONS = 64
 """So many combinations of discrete values are looked at to bound what unknown points cost."""
+
+DRAWN = 16
+"""So many points are, where a function of the user's makes them."""
 
 
 Example = tuple["Pipeline", "Node"]
@@ -137,7 +141,8 @@ def forecast(
         tally.add(at(point))
     work, reused = list(tally.work), (tally.reused, tally.reused)
     if upcoming.unknown:
-        points = probes(preview.app, reading.space)
+        custom = reading.space.custom is not None
+        points = [drawn(reading.space)] if custom else probes(preview.app, reading.space)
         groups = [[at(point) for point in group] for group in points]
         more, (least, most) = bound(groups, upcoming.unknown, tally)
         work, reused = work + more, (tally.reused + least, tally.reused + most)
@@ -161,10 +166,14 @@ def probes(app: App, space: Space) -> Iterator[list[dict[str, Any]]]:
     names = [parameter.name for parameter in combined]
     for choices in itertools.product(*(parameter.choices for parameter in combined)):
         values = dict(zip(names, (choice.value for choice in choices), strict=True))
-        yield [
-            suggest(cast("Trial", FixedTrial({**values, **point})), space)
-            for point in _spread(others)
-        ]
+        if all(zipped.matching(values) for zipped in space.zips):
+            yield [space.existing({**values, **point}) for point in _spread(others)]
+
+
+def drawn(space: Space) -> list[dict[str, Any]]:
+    """Return points drawn at random, of a space that only shows itself when it is drawn from."""
+    study = create_study(sampler=RandomSampler(seed=0))
+    return [suggest(study.ask(), space) for _ in range(DRAWN)]
 
 
 def _rank(app: App, parameter: Parameter) -> tuple[bool, int]:

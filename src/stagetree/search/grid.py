@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.samplers import BaseSampler
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
@@ -24,10 +26,12 @@ class GridSampler(BaseSampler):
 
     Args:
         space: A discrete space.
+        forgiven: Numbers of trials whose points are free again.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, forgiven: Collection[int] = ()) -> None:
         self._space = space
+        self._forgiven = forgiven
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -43,14 +47,18 @@ class GridSampler(BaseSampler):
         Raises:
             ValueError: Every point is taken.
         """
-        others = study.get_trials(deepcopy=False)
-        taken = {self._place(other) for other in others if other.number != trial.number}
-        has = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        for point in self._space.points():
+        taken = {
+            self._positions(known_params(other))
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and other.number not in self._forgiven
+        }
+        names = self._space.distributions
+        has = {name: value for name, value in known_params(trial).items() if name in names}
+        for point in self._space.points:
             if self._positions(point) in taken:
                 continue
-            if all(point[name] == value for name, value in has.items() if name in point):
-                return point
+            if all(name in point and point[name] == value for name, value in has.items()):
+                return dict(point)
         raise ValueError(f"expected a free point but all {self._space.size} of the grid are taken")
 
     def sample_independent(
@@ -68,14 +76,20 @@ class GridSampler(BaseSampler):
         known = ", ".join(self._space.distributions)
         raise ValueError(f"expected a parameter of the grid ({known}) but got {param_name!r}")
 
-    def _place(self, trial: FrozenTrial) -> tuple[int, ...] | None:
-        return self._positions({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+    def _positions(self, params: Mapping[str, Any]) -> tuple[int, ...] | None:
+        """Return a point as positions in the choices; ``None`` when it is not on the grid.
 
-    def _positions(self, params: dict[str, Any]) -> tuple[int, ...] | None:
-        """Return a point as positions in the choices; ``None`` when it is not on the grid."""
+        A parameter that does not exist there has the position -1.
+        """
         try:
             return tuple(
-                parameter.position(params[parameter.name]) for parameter in self._space.parameters
+                parameter.position(params[parameter.name]) if parameter.exists(params) else -1
+                for parameter in self._space.parameters
             )
         except (KeyError, ValueError):
             return None
+
+
+def known_params(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters that a trial has or, enqueued, will have."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from stagetree.search.condition import same
 from stagetree.search.difference import settings
 from stagetree.search.notes import IMPORTED, REJECTED, ended
+from stagetree.search.parameter import display_names
 from stagetree.search.question import leaf_text
-from stagetree.search.space import display_names, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,6 +132,9 @@ class _Move:
                 point[parameter.name] = fit(parameter.distribution, params[name])
             elif key in self._known:
                 point[parameter.name] = read(parameter.distribution, self._known[key])
+        point = self._space.existing(point)
+        if not all(zipped.matching(point) for zipped in self._space.zips):
+            raise ValueError(f"expected a point of the space but got {point}")
         return point
 
     def _moved(self, trial: FrozenTrial, point: dict[str, Any], origin: str) -> FrozenTrial:

@@ -64,8 +64,5 @@ def failed(trial: FrozenTrial) -> bool:
 
 
 def crashed(trials: Sequence[FrozenTrial]) -> frozenset[int]:
-    """Return the numbers of the trials that crashed and whose point no later trial has."""
-    last: dict[str, FrozenTrial] = {}
-    for trial in trials:
-        last[repr(sorted(trial.params.items()))] = trial
-    return frozenset(trial.number for trial in last.values() if ended(trial) == CRASHED)
+    """Return the numbers of the trials that crashed too often, run again later or not."""
+    return frozenset(trial.number for trial in trials if ended(trial) == CRASHED)

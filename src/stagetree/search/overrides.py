@@ -29,7 +29,8 @@ from optuna.distributions import (
 )
 
 from stagetree.core.errors import ConfigError, Fault, nearest
-from stagetree.search.space import Choice, Parameter, Space, display_names, same
+from stagetree.search.condition import same
+from stagetree.search.parameter import Choice, Parameter, display_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +47,7 @@ class Line:
 
     Attributes:
         fixed: Overrides that are the same in every trial, in order.
-        sweeps: Overrides that vary, in order.
+        sweeps: Overrides that vary, in order, or that only some trials have.
     """
 
     fixed: tuple[str, ...]
@@ -84,8 +85,10 @@ def split(arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoa
     )
 
 
-def space(sweeps: Sequence[Override], base: DictConfig, seed: int | None = None) -> Space:
-    """Return the search space that sweeping overrides describe.
+def parameters(
+    sweeps: Sequence[Override], base: DictConfig, seed: int | None = None
+) -> tuple[Parameter, ...]:
+    """Return the parameters that sweeping overrides describe.
 
     A comma list, ``choice`` and ``glob`` are categorical, whatever they list; ``range`` means
     the same values under every sampler; ``interval`` is continuous, or whole numbers, both
@@ -101,7 +104,7 @@ def space(sweeps: Sequence[Override], base: DictConfig, seed: int | None = None)
     """
     faults: list[Fault] = []
     names = display_names([override.get_key_element() for override in sweeps])
-    parameters: list[Parameter] = []
+    found: list[Parameter] = []
     for name, override in zip(names, sweeps, strict=True):
         key = override.get_key_element()
         try:
@@ -109,10 +112,10 @@ def space(sweeps: Sequence[Override], base: DictConfig, seed: int | None = None)
         except ValueError as error:
             faults.append(Fault(key.lstrip("+"), str(error)))
             continue
-        parameters.append(Parameter(name, key, distribution, choices))
+        found.append(Parameter(name, key, distribution, choices))
     if faults:
         raise ConfigError(faults)
-    return Space(tuple(parameters))
+    return tuple(found)
 
 
 def _distribution(
@@ -124,7 +127,7 @@ def _distribution(
     tags = set(getattr(sweep, "tags", ()))
     if tags:
         raise ValueError(f"expected tags on an interval only but got {', '.join(sorted(tags))}")
-    choices = _choices(override, sweep)
+    choices = _distinct(listed(override))
     if not choices:
         raise ValueError(f"expected at least one value but got {override.get_value_string()}")
     distribution = _discrete(sweep, choices)
@@ -133,7 +136,11 @@ def _distribution(
     return distribution, tuple(choices)
 
 
-def _choices(override: Override, sweep: Any) -> list[Choice]:
+def listed(override: Override) -> list[Choice]:
+    """Return the values of a discrete sweep as they are written, repeats included."""
+    sweep: Any = override.value()
+    if not override.is_sweep_override():
+        return [Choice(_value(sweep, override.get_value_string()), override.get_value_string())]
     if isinstance(sweep, ChoiceSweep):
         raw: list[Any] = list(sweep.list)
     elif isinstance(sweep, RangeSweep):
@@ -144,11 +151,15 @@ def _choices(override: Override, sweep: Any) -> list[Choice]:
     values = [_value(item, text) for item, text in zip(raw, texts, strict=True)]
     if _confusable(values):
         values = list(texts)
-    choices: list[Choice] = []
-    for value, text in zip(values, texts, strict=True):
-        if not any(same(choice.value, value) for choice in choices):
-            choices.append(Choice(value, text))
-    return choices
+    return [Choice(value, text) for value, text in zip(values, texts, strict=True)]
+
+
+def _distinct(choices: Sequence[Choice]) -> list[Choice]:
+    found: list[Choice] = []
+    for choice in choices:
+        if not any(same(choice.value, other.value) for other in found):
+            found.append(choice)
+    return found
 
 
 def _value(item: Any, text: str) -> Any:
@@ -219,7 +230,9 @@ def _as_text(value: Any) -> str:
         return value
     plain = OmegaConf.to_container(value) if isinstance(value, Container) else value
     if isinstance(plain, list):
-        return ",".join(_element(item) for item in plain)
+        texts = [_element(item) for item in plain]
+        alone = len(texts) == 1 and not isinstance(plain[0], list)
+        return f"choice({texts[0]})" if alone else ",".join(texts)
     return _element(plain)
 
 

@@ -76,7 +76,7 @@ class SearchPlan:
         seed = seed_of(study)
 
         def sampler(number: int) -> BaseSampler:
-            return build_sampler(self.sampler, self.space, seed, number)
+            return build_sampler(self.sampler, self.space, seed, number, self.forgiven)
 
         return Places(
             study,

@@ -55,7 +55,12 @@ def fingerprint(
         if path not in swept
     }
     return Fingerprint(
-        space.describe(), tuple(directions), tuple(metrics), leaves, describe(constraints)
+        space.describe(),
+        tuple(directions),
+        tuple(metrics),
+        leaves,
+        describe(constraints),
+        space.custom.describe() if space.custom else "",
     )
 
 

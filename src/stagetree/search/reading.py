@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import Container, OmegaConf
 
 from stagetree.core.errors import ConfigError, Fault
-from stagetree.search import constraints, overrides, question, samplers
+from stagetree.search import (
+    branches,
+    constraints,
+    custom,
+    overrides,
+    question,
+    samplers,
+    when,
+    zipping,
+)
 from stagetree.search.firsts import first_points
+from stagetree.search.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stagetree.search.attempt import App
-    from stagetree.search.space import Space
     from stagetree.search.study import Fingerprint
 
 DEFAULT_TRIALS = 20
@@ -66,9 +75,10 @@ def read(app: App, options: Mapping[str, Any], arguments: Sequence[str]) -> Read
     Raises:
         ConfigError: The line cannot be understood.
     """
-    params = plain(options["params"]) or {}
+    params, whens = when.take_apart(plain(options["params"]) or {})
     line = overrides.split(arguments, params, app.context.config_loader)
-    space = overrides.space(line.sweeps, app.config, options["seed"])
+    line = branches.unfixed(app, line)
+    space = _space(app, line, options, whens, arguments)
     sampler = samplers.choose(plain(options["sampler"]), space)
     pruner = plain(options["pruner"])
     samplers.build_pruner(pruner)
@@ -89,6 +99,29 @@ def read(app: App, options: Mapping[str, Any], arguments: Sequence[str]) -> Read
         question=question.fingerprint(
             app.config, space, directions, metrics, bounds, options["ignore"]
         ),
+    )
+
+
+def _space(
+    app: App,
+    line: overrides.Line,
+    options: Mapping[str, Any],
+    whens: Mapping[str, Any],
+    arguments: Sequence[str],
+) -> Space:
+    """Return what varies, when it exists, what moves together, and what a function adds."""
+    found = overrides.parameters(line.sweeps, app.config, options["seed"])
+    values = {
+        parameter.name: [choice.value for choice in overrides.listed(override)]
+        for parameter, override in zip(found, line.sweeps, strict=True)
+        if parameter.choices
+    }
+    given = [text.split("=")[0].lstrip("+~") for text in arguments]
+    parameters = branches.automatic(app, line.fixed, when.stated(found, whens, app.config, given))
+    return Space(
+        tuple(parameters),
+        zipping.read(plain(options["zip"]), values, parameters),
+        custom.read(options["custom_search_space"], app.config),
     )
 
 

@@ -15,11 +15,13 @@ from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
 
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.core.reporting import SEEDS
+from stagetree.search import custom
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
+from stagetree.search.zipping import ZippedSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from stagetree.search.space import Space
 
@@ -37,34 +39,56 @@ def choose(node: Mapping[str, Any] | None, space: Space) -> dict[str, Any]:
     """Return the sampler's configuration, choosing one where none is named.
 
     Without a choice a discrete space is walked point by point and any other searched by TPE
-    (Watanabe 2023, https://arxiv.org/abs/2304.11127).
+    (Watanabe 2023, https://arxiv.org/abs/2304.11127). Where parameters exist in some points only,
+    a multivariate TPE models those that exist together in groups, unless told otherwise.
 
     Raises:
         ConfigError: The grid sampler was chosen for a space with an interval, or the sampler
             cannot be built.
     """
     if not node or not node.get("_target_"):
-        return {"_target_": GRID} if space.discrete else dict(TPE)
+        return {"_target_": GRID} if space.discrete else _grouped(TPE, space)
     chosen = {str(key): value for key, value in node.items()}
     if chosen["_target_"] == "optuna.samplers.GridSampler":
         chosen = {"_target_": GRID}
     if chosen["_target_"] == GRID and not space.discrete:
-        raise ConfigError(_intervals(space))
+        raise ConfigError(_unlisted(space))
+    chosen = _grouped(chosen, space)
     build_sampler(chosen, space, seed=0, number=0)
     return chosen
 
 
-def build_sampler(node: Mapping[str, Any], space: Space, seed: int, number: int) -> BaseSampler:
+def _grouped(node: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    multivariate = node["_target_"] == TPE["_target_"] and node.get("multivariate")
+    if space.conditional and multivariate:
+        return {"group": True, **node}
+    return dict(node)
+
+
+def build_sampler(
+    node: Mapping[str, Any],
+    space: Space,
+    seed: int,
+    number: int,
+    forgiven: Collection[int] = (),
+) -> BaseSampler:
     """Build the sampler that trial ``number`` is asked from.
 
     It is built anew for every trial, seeded by the study's seed and the trial's number: what it
     draws depends on the trials before only, not on how often the study was restarted.
 
+    Args:
+        node: The sampler's configuration.
+        space: The search space.
+        seed: The study's seed.
+        number: The trial's number.
+        forgiven: Numbers of trials whose points a grid visits again.
+
     Raises:
         ConfigError: ``_target_`` is no sampler, or refuses its options.
     """
     if node["_target_"] == GRID:
-        return GridSampler(space)
+        return GridSampler(space, forgiven)
     drawn = derive_seed(seed, number)
     options: dict[str, Any] = {}
     try:
@@ -81,7 +105,7 @@ def build_sampler(node: Mapping[str, Any], space: Space, seed: int, number: int)
         raise ConfigError(
             [Fault("hydra.sweeper.sampler", f"expected an Optuna sampler but got {sampler!r}")]
         )
-    return sampler
+    return ZippedSampler(sampler, space, drawn) if space.zips else sampler
 
 
 def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:
@@ -110,7 +134,11 @@ def derive_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
 
 
-def _intervals(space: Space) -> list[Fault]:
+def _unlisted(space: Space) -> list[Fault]:
+    """Return a fault for all that keeps a space from being walked point by point."""
+    if space.custom is not None:
+        message = "expected listed values only, as the grid sampler visits every point"
+        return [Fault(custom.OPTION, f"{message}. Use another sampler.")]
     return [
         Fault(
             parameter.key.lstrip("+"),

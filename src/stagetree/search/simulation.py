@@ -178,7 +178,9 @@ def _places(
         scratch,
         reading.total,
         reading.space,
-        lambda number: samplers.build_sampler(reading.sampler, reading.space, seed, number),
+        lambda number: samplers.build_sampler(
+            reading.sampler, reading.space, seed, number, forgiven
+        ),
         first=reading.first,
         forgiven=forgiven,
         copies=options["copies"],

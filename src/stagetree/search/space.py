@@ -1,10 +1,12 @@
-"""The search space: what may vary, as Optuna distributions and as Hydra overrides."""
+"""The search space: what varies, what moves together, what exists where."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import (
@@ -15,69 +17,48 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
+from stagetree.search.condition import alike
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from optuna import Trial
 
-DROPPED_PREFIX = "stages."
+    from stagetree.search.custom import CustomSpace
+    from stagetree.search.parameter import Parameter
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One value of a discrete parameter.
+class Zip:
+    """Parameters that move together.
 
     Attributes:
-        value: The value as Optuna keeps it and people see it.
-        text: The text after ``=`` that makes Hydra set exactly this value.
+        names: Their displayed names.
+        rows: The values they have together.
     """
 
-    value: Any
-    text: str
+    names: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One varied key of the configuration.
-
-    Attributes:
-        name: Displayed name, also its name in the Optuna study.
-        key: Key of the override, with prefix (``+x``) and package (``db@pkg``) if any.
-        distribution: What Optuna samples from.
-        choices: All values, in the order of the command line; empty for an interval.
-    """
-
-    name: str
-    key: str
-    distribution: BaseDistribution
-    choices: tuple[Choice, ...] = ()
-
-    def position(self, value: Any) -> int:
-        """Return which of the choices ``value`` is.
-
-        Raises:
-            ValueError: It is none of them.
-        """
-        if isinstance(self.distribution, CategoricalDistribution):
-            for index, choice in enumerate(self.choices):
-                if same(choice.value, value):
-                    return index
-            raise ValueError(f"expected a choice of {self.name} but got {value!r}")
-        gaps = [abs(choice.value - value) for choice in self.choices]
-        return gaps.index(min(gaps))
-
-    def override(self, value: Any) -> str:
-        """Return the Hydra override that sets ``value``."""
-        if self.choices:
-            return f"{self.key}={self.choices[self.position(value)].text}"
-        return f"{self.key}={value!r}"
+    def matching(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return the rows that agree with the values a point has already."""
+        known = [(place, params[name]) for place, name in enumerate(self.names) if name in params]
+        return [row for row in self.rows if all(alike(row[place], value) for place, value in known)]
 
 
 @dataclass(frozen=True)
 class Space:
-    """All varied keys, in the order of the command line."""
+    """All varied keys, in the order of the command line.
+
+    Attributes:
+        parameters: The keys.
+        zips: Those of them that move together; each is in one zip at most.
+        custom: What a function of the user's adds to every trial.
+    """
 
     parameters: tuple[Parameter, ...]
+    zips: tuple[Zip, ...] = ()
+    custom: CustomSpace | None = None
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -87,64 +68,111 @@ class Space:
     @property
     def discrete(self) -> bool:
         """Whether every point can be listed."""
-        return all(parameter.choices for parameter in self.parameters)
+        return self.custom is None and all(parameter.choices for parameter in self.parameters)
 
     @property
+    def conditional(self) -> bool:
+        """Whether some points lack parameters that others have."""
+        found = any(parameter.condition is not None for parameter in self.parameters)
+        return found or self.custom is not None
+
+    @cached_property
+    def ordered(self) -> tuple[Parameter, ...]:
+        """The parameters, each after those that decide whether it exists, or on its value."""
+        left = list(self.parameters)
+        order: dict[str, Parameter] = {}
+        while left:
+            ready = next((one for one in left if self._before(one) <= order.keys()), left[0])
+            left.remove(ready)
+            order[ready.name] = ready
+        return tuple(order.values())
+
+    @cached_property
     def size(self) -> int:
         """How many points a discrete space has."""
-        return math.prod(len(parameter.choices) for parameter in self.parameters)
+        if self.conditional:
+            return len(self.points)
+        free = [parameter for parameter in self.parameters if not self.zip_of(parameter.name)]
+        rows = [len(zipped.rows) for zipped in self.zips]
+        return math.prod([*(len(parameter.choices) for parameter in free), *rows])
 
-    def points(self) -> Iterator[dict[str, Any]]:
-        """Yield every point of a discrete space, the last key varying fastest."""
-        names = [parameter.name for parameter in self.parameters]
-        axes = [[choice.value for choice in parameter.choices] for parameter in self.parameters]
-        for values in itertools.product(*axes):
-            yield dict(zip(names, values, strict=True))
+    @cached_property
+    def points(self) -> tuple[dict[str, Any], ...]:
+        """Every point of a discrete space, the last key varying fastest."""
+        axes: list[list[dict[str, Any]]] = []
+        for parameter in self.parameters:
+            zipped = self.zip_of(parameter.name)
+            if zipped is None:
+                axes.append([{parameter.name: choice.value} for choice in parameter.choices])
+            elif zipped.names[0] == parameter.name:
+                axes.append([dict(zip(zipped.names, row, strict=True)) for row in zipped.rows])
+        points = (
+            self.existing({name: value for part in parts for name, value in part.items()})
+            for parts in itertools.product(*axes)
+        )
+        if not self.conditional:
+            return tuple(points)
+        return tuple({repr(point): point for point in points}.values())
+
+    def zip_of(self, name: str) -> Zip | None:
+        """Return the zip that a parameter is in."""
+        return next((zipped for zipped in self.zips if name in zipped.names), None)
+
+    def _before(self, parameter: Parameter) -> set[str]:
+        """Return the names of the parameters that must have their values first."""
+        parents = set(parameter.condition.parents) if parameter.condition else set[str]()
+        zipped = self.zip_of(parameter.name)
+        return (parents | ({zipped.names[0]} if zipped else set())) - {parameter.name}
+
+    def existing(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a point without the parameters that do not exist there, in order."""
+        found: dict[str, Any] = {}
+        for parameter in self.ordered:
+            if parameter.name in point and parameter.exists(found):
+                found[parameter.name] = point[parameter.name]
+        return {one.name: found[one.name] for one in self.parameters if one.name in found}
+
+    def whole(self, point: Mapping[str, Any]) -> bool:
+        """Return whether a point has exactly the parameters that exist there."""
+        return all(one.exists(point) == (one.name in point) for one in self.parameters)
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Return the Hydra overrides of a point."""
-        return [parameter.override(params[parameter.name]) for parameter in self.parameters]
+        texts = [one.override(params[one.name]) for one in self.parameters if one.name in params]
+        if self.custom is None:
+            return texts
+        own = {name: value for name, value in params.items() if name not in self.distributions}
+        return [*texts, *self.custom.overrides(own)]
 
     def describe(self) -> dict[str, str]:
         """Return the space as text a key, equal exactly when the spaces are."""
-        return {
-            parameter.key.lstrip("+"): distribution_to_json(parameter.distribution)
-            for parameter in self.parameters
-        }
+        return {one.key.lstrip("+"): self._described(one) for one in self.parameters}
 
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal and of one type: ``1`` is not ``True``, NaN is NaN."""
-    return type(one) is type(other) and (one == other or repr(one) == repr(other) == "nan")
-
-
-def readable(distribution: str) -> str:
-    """Return the text of :meth:`Space.describe` as a person would write it.
-
-    >>> from optuna.distributions import CategoricalDistribution, distribution_to_json
-    >>> readable(distribution_to_json(CategoricalDistribution([1, 2])))
-    'choice(1, 2)'
-    """
-    import json
-
-    content = json.loads(distribution)
-    options = content["attributes"]
-    if content["name"] == "CategoricalDistribution":
-        return f"choice({', '.join(str(choice) for choice in options['choices'])})"
-    kind = "int " if content["name"] == "IntDistribution" else ""
-    text = f"{kind}interval({options['low']}, {options['high']})"
-    if options.get("log"):
-        text = f"log {text}"
-    step = options.get("step")
-    return f"{text} in steps of {step}" if step and not (kind and step == 1) else text
+    def _described(self, parameter: Parameter) -> str:
+        text = distribution_to_json(parameter.distribution)
+        more: dict[str, Any] = {}
+        if parameter.condition is not None:
+            more["when"] = parameter.condition.plain()
+        zipped = self.zip_of(parameter.name)
+        if zipped is not None:
+            more["zip"] = {"names": list(zipped.names), "rows": [list(row) for row in zipped.rows]}
+        return json.dumps({**json.loads(text), **more}) if more else text
 
 
 def suggest(trial: Trial, space: Space) -> dict[str, Any]:
-    """Give the trial a value for every parameter; values it has already stay as they are."""
-    return {
-        parameter.name: _suggest(trial, parameter.name, parameter.distribution)
-        for parameter in space.parameters
-    }
+    """Give the trial a value for every parameter that it has; what is set stays as it is.
+
+    Raises:
+        ConfigError: The function of a custom space raised.
+    """
+    found: dict[str, Any] = {}
+    for parameter in space.ordered:
+        if parameter.exists(found):
+            found[parameter.name] = _suggest(trial, parameter.name, parameter.distribution)
+    point = space.existing(found)
+    if space.custom is not None:
+        point |= space.custom.suggest(trial, space.distributions)
+    return point
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
@@ -159,16 +187,3 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     raise TypeError(f"expected a float, int or categorical distribution but got {distribution!r}")
-
-
-def display_names(keys: Sequence[str]) -> list[str]:
-    """Return the displayed name of every key: without ``+`` and ``stages.``, unless two collide.
-
-    >>> display_names(["stages.finetune.epochs", "+seed"])
-    ['finetune.epochs', 'seed']
-    >>> display_names(["stages.data.size", "data.size"])
-    ['stages.data.size', 'data.size']
-    """
-    full = [key.lstrip("+") for key in keys]
-    short = [key.removeprefix(DROPPED_PREFIX) for key in full]
-    return [name if short.count(name) == 1 else key for name, key in zip(short, full, strict=True)]

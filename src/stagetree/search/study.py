@@ -34,6 +34,7 @@ class Fingerprint:
         metrics: The objectives among the reported metrics; empty: the only reported one.
         config: All other configuration that may change a value, as text a dotted key.
         constraints: Bounds, as text a metric.
+        custom: The function that adds to the space, as text that changes with it; empty: none.
     """
 
     space: Mapping[str, str]
@@ -41,6 +42,7 @@ class Fingerprint:
     metrics: Sequence[str] = ()
     config: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
+    custom: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the fingerprint as JSON data."""
@@ -50,6 +52,7 @@ class Fingerprint:
             "metrics": list(self.metrics),
             "config": dict(self.config),
             "constraints": dict(self.constraints),
+            **({"custom": self.custom} if self.custom else {}),
         }
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from optuna import create_study
 from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
 
 from stagetree.core.errors import ConfigError, Fault, nearest, unknown
+from stagetree.search.space import suggest
 
 if TYPE_CHECKING:
     from stagetree.search.attempt import App
-    from stagetree.search.space import Parameter, Space
+    from stagetree.search.parameter import Parameter
+    from stagetree.search.space import Space
 
 Check = Callable[[DictConfig], object]
 
 
 def validate(app: App, fixed: Sequence[str], space: Space, check: Check | None = None) -> None:
     """Try every value of the space once, the other parameters at their first value.
+
+    A parameter that exists in some points only is tried in the first of them.
 
     Options of config groups are composed; plain values are set in the composed configuration,
     so a long list costs next to nothing. Nothing is imported or run that a trial would need.
@@ -47,31 +53,53 @@ class _Validation:
         self._fixed = list(fixed)
         self._space = space
         self._check = check
-        self._first = {parameter.key: next(_texts(parameter)) for parameter in space.parameters}
+        self._first = _first(space)
+        self._configs: dict[tuple[str, ...], DictConfig | None] = {}
         self.faults: list[Fault] = []
 
     def run(self) -> None:
-        config = self._compose(self._first.values(), None)
-        if config is None:
+        if self._composed(self._first, None) is None:
             self._blame()
             return
-        groups = [parameter for parameter in self._space.parameters if self._options(parameter)]
         for parameter in self._space.parameters:
-            if parameter in groups:
+            if self._options(parameter):
                 self._try_options(parameter)
             else:
-                self._try_values(config, parameter)
+                self._try_values(parameter)
+        if self._space.custom is not None and not self.faults:
+            self._try_custom()
+
+    def _composed(self, point: Mapping[str, Any], parameter: Parameter | None) -> DictConfig | None:
+        """Return the configuration at a point, without what does not exist there."""
+        texts = tuple(self._space.overrides(self._space.existing(point)))
+        if texts not in self._configs:
+            self._configs[texts] = self._compose(texts, parameter)
+        return self._configs[texts]
+
+    def _with(self, parameter: Parameter) -> dict[str, Any]:
+        """Return the first point, moved to where a parameter exists."""
+        if parameter.condition is None:
+            return self._first
+        above = dict(zip(parameter.condition.parents, parameter.condition.points[0], strict=True))
+        return {**self._first, **above}
 
     def _try_options(self, parameter: Parameter) -> None:
-        _, *others = _texts(parameter)
-        for text in others:
-            self._compose({**self._first, parameter.key: text}.values(), parameter)
+        for choice in parameter.choices:
+            self._composed({**self._with(parameter), parameter.name: choice.value}, parameter)
 
-    def _try_values(self, config: DictConfig, parameter: Parameter) -> None:
-        first, *others = _texts(parameter)
+    def _try_values(self, parameter: Parameter) -> None:
+        config = self._composed(self._with(parameter), parameter)
+        if config is None:
+            return
+        first, *others = [parameter.override(value) for value in _values(parameter)]
         faulty = [text for text in [first, *others] if not self._set(config, parameter, text)]
         if first not in faulty and others:
             self._set(config, parameter, first, quiet=True)
+
+    def _try_custom(self) -> None:
+        """Let the function of a custom space suggest once, and compose what it does."""
+        trial = create_study(sampler=RandomSampler(seed=0)).ask()
+        self._compose(self._space.overrides(suggest(trial, self._space)), None, loud=True)
 
     def _set(
         self, config: DictConfig, parameter: Parameter, text: str, quiet: bool = False
@@ -90,13 +118,15 @@ class _Validation:
         return True
 
     def _compose(
-        self, texts: Sequence[str] | object, parameter: Parameter | None
+        self, texts: Sequence[str], parameter: Parameter | None, *, loud: bool = False
     ) -> DictConfig | None:
         try:
-            config = self._app.compose([*self._fixed, *texts])  # type: ignore[misc]
+            config = self._app.compose([*self._fixed, *texts])
         except (HydraException, OmegaConfBaseException) as error:
             if parameter is not None:
                 self._note(self._fault(error, parameter))
+            elif loud:
+                self._note(Fault("", f"{_first_line(error)} ({' '.join(texts)})"))
             return None
         self._run_check(config)
         return config
@@ -104,12 +134,12 @@ class _Validation:
     def _blame(self) -> None:
         """Find which parameters do not compose; Hydra itself stops at the first."""
         for parameter in self._space.parameters:
-            self._compose([self._first[parameter.key]], parameter)
+            point = self._with(parameter)
+            above = parameter.condition.parents if parameter.condition else ()
+            wanted = {name: point[name] for name in (*above, parameter.name)}
+            self._compose(self._space.overrides(wanted), parameter)
         if not self.faults:
-            try:
-                self._app.compose([*self._fixed, *self._first.values()])
-            except (HydraException, OmegaConfBaseException) as error:
-                self._note(Fault("", _first_line(error)))
+            self._compose(self._space.overrides(self._space.existing(self._first)), None, loud=True)
 
     def _fault(self, error: Exception, parameter: Parameter) -> Fault:
         key = parameter.key.lstrip("+")
@@ -155,14 +185,21 @@ class _Validation:
         return list(self._app.context.config_loader.get_group_options(group))
 
 
-def _texts(parameter: Parameter) -> Iterator[str]:
-    """Yield an override for every value of a parameter; for an interval its two ends."""
+def _first(space: Space) -> dict[str, Any]:
+    """Return the first value of every parameter, whether it exists there or not."""
+    first = {parameter.name: next(_values(parameter)) for parameter in space.parameters}
+    for zipped in space.zips:
+        first |= dict(zip(zipped.names, zipped.rows[0], strict=True))
+    return first
+
+
+def _values(parameter: Parameter) -> Iterator[Any]:
+    """Yield every value of a parameter; for an interval its two ends."""
     if parameter.choices:
-        for choice in parameter.choices:
-            yield f"{parameter.key}={choice.text}"
+        yield from (choice.value for choice in parameter.choices)
     elif isinstance(parameter.distribution, IntDistribution | FloatDistribution):
-        yield parameter.override(parameter.distribution.low)
-        yield parameter.override(parameter.distribution.high)
+        yield parameter.distribution.low
+        yield parameter.distribution.high
 
 
 def _first_line(error: BaseException) -> str:

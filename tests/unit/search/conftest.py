@@ -5,7 +5,8 @@ import pytest
 from optuna import Study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from stagetree.search.space import Choice, Parameter, Space
+from stagetree.search.parameter import Choice, Parameter
+from stagetree.search.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from stagetree.core.errors import ConfigError
-from stagetree.search.overrides import Line, space, split
+from stagetree.search.overrides import Line, parameters, split
 from stagetree.search.space import Space
 
 
@@ -29,7 +29,7 @@ def loader() -> ConfigLoader:
 def spaced(loader: ConfigLoader, *words: str, base: DictConfig | None = None) -> Space:
     line = split(words, {}, loader)
     assert not line.fixed
-    return space(line.sweeps, base if base is not None else OmegaConf.create())
+    return Space(parameters(line.sweeps, base if base is not None else OmegaConf.create()))
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_a_discrete_sweep_lists_its_values_and_each_comes_back_through_hydra(
     loader: ConfigLoader, word: str, values: list[object]
 ) -> None:
     found = spaced(loader, word)
-    assert [point["x"] for point in found.points()] == values
+    assert [point["x"] for point in found.points] == values
     parser = OverridesParser.create()
     swept = list(parser.parse_override(word).sweep_string_iterator())
-    for point in found.points():
+    for point in found.points:
         (text,) = found.overrides(point)
         assert text.removeprefix("x=") in swept
         assert not parser.parse_override(text).is_sweep_override()
@@ -119,7 +119,7 @@ def test_the_command_line_wins_over_the_configured_space(loader: ConfigLoader) -
     }
     line = split(["+a=5", "d=1,2", "e=f"], params, loader)
     assert line == Line(fixed=("+a=5", "c=3", "e=f"), sweeps=line.sweeps)
-    found = space(line.sweeps, OmegaConf.create())
+    found = Space(parameters(line.sweeps, OmegaConf.create()))
     assert list(found.distributions) == ["b", "stage", "d"]
     assert [choice.text for choice in found.parameters[0].choices] == [
         "1", "'x y'", "'true'", "null", "[1,z]",
@@ -128,7 +128,7 @@ def test_the_command_line_wins_over_the_configured_space(loader: ConfigLoader) -
 
 
 def test_a_glob_stands_for_the_options_of_its_group(loader: ConfigLoader) -> None:
-    assert [point["db"] for point in spaced(loader, "db=glob(*,exclude=val*)").points()] == [
+    assert [point["db"] for point in spaced(loader, "db=glob(*,exclude=val*)").points] == [
         "mysql",
         "postgresql",
     ]
@@ -136,9 +136,9 @@ def test_a_glob_stands_for_the_options_of_its_group(loader: ConfigLoader) -> Non
 
 def test_shuffled_points_come_in_the_same_order_every_time(loader: ConfigLoader) -> None:
     first, second = (spaced(loader, "x=shuffle(range(0,20))") for _ in range(2))
-    assert list(first.points()) == list(second.points())
+    assert list(first.points) == list(second.points)
     assert first.distributions == spaced(loader, "x=range(0,20)").distributions
-    assert list(first.points()) != list(spaced(loader, "x=range(0,20)").points())
+    assert list(first.points) != list(spaced(loader, "x=range(0,20)").points)
 
 
 def test_names_drop_prefixes_and_keys_keep_them(loader: ConfigLoader) -> None:

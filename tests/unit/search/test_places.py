@@ -94,7 +94,7 @@ def test_a_trial_half_asked_gets_the_rest_of_its_point(
     study.sampler = GridSampler(grid)
     study.ask().suggest_categorical("a", [1, 2])
     seen = [claimed(one.claim()).params for _ in range(grid.size)]
-    assert seen == list(grid.points())
+    assert seen == list(grid.points)
     assert len(study.get_trials()) == grid.size
     assert optuna.trial.TrialState.WAITING not in [trial.state for trial in study.trials]
 

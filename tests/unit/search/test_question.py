@@ -8,7 +8,8 @@ from optuna.distributions import FloatDistribution
 
 from stagetree.core.errors import ConfigError
 from stagetree.search import question
-from stagetree.search.space import Parameter, Space
+from stagetree.search.parameter import Parameter
+from stagetree.search.space import Space
 
 SPACE = Space((Parameter("finetune.rate", "stages.finetune.rate", FloatDistribution(0, 1)),))
 

@@ -20,7 +20,8 @@ from stagetree.core.errors import StudyMismatchError
 from stagetree.search import results, study, versions
 from stagetree.search.journal import open_storage
 from stagetree.search.notes import is_imported
-from stagetree.search.space import Choice, Parameter, Space, display_names
+from stagetree.search.parameter import Choice, Parameter, display_names
+from stagetree.search.space import Space
 
 LR = "stages.finetune.learning_rate"
 CONFIG = {
