@@ -45,10 +45,10 @@ from optuna.trial import FrozenTrial, create_trial
 
 import machine
 from stagetree.search.journal import FILE, open_storage
-from stagetree.search.notes import NOTES, counts, failures
+from stagetree.search.notes import NOTES
 from stagetree.search.parameter import Parameter
 from stagetree.search.places import Places
-from stagetree.search.samplers import TPE, build_sampler
+from stagetree.search.samplers import TPE, Samplers, build_sampler
 from stagetree.search.space import Space
 from stagetree.search.stage_pruner import StageAwarePruner, stage_attribute, step_of
 
@@ -146,14 +146,14 @@ def optuna_door(study: Study, sampler: BaseSampler) -> tuple[float, float]:
 def our_door(study: Study, places: Places) -> tuple[float, float]:
     """Claim and tell one trial with all that a worker reads in between."""
     start = time.perf_counter()
-    failures(study.get_trials(deepcopy=False))
+    places.tally.count(study.get_trials(deepcopy=False))
     claim = places.claim()
     assert claim is not None  # places without end
     asked = time.perf_counter()
     command = f"python app.py {' '.join(SPACE.overrides(claim.params))}"
     claim.trial.set_user_attr(NOTES, {"ended": "complete", "seconds": 0.0, "command": command})
     study.tell(claim.trial, claim.trial.params["x"] ** 2 + claim.trial.params["y"])
-    sum(trial.state.is_finished() and counts(trial) for trial in study.get_trials(deepcopy=False))
+    places.tally.count(study.get_trials(deepcopy=False))
     claim.lease.release()
     return asked - start, time.perf_counter() - asked
 
@@ -166,8 +166,8 @@ def worker(place: Place, index: int, samples: int, barrier: Barrier) -> Times:
     times = Times(time.perf_counter() - start, {}, {}, 0)
     for name, node in SAMPLERS.items():
         kept = build_sampler(node, SPACE, seed=index, number=0)
-        build = partial(build_sampler, node, SPACE, 0)
-        places = Places(study, place.directory, sys.maxsize, SPACE, build)
+        given = Samplers(node, SPACE, seed=0)
+        places = Places(study, place.directory, sys.maxsize, SPACE, given)
         steps: dict[str, Callable[[], tuple[float, float]]] = {
             "Optuna": partial(optuna_door, study, kept),
             "stagetree": partial(our_door, study, places),

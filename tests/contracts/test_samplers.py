@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from stagetree.search.condition import Condition
 from stagetree.search.parameter import Choice, Parameter
 from stagetree.search.places import Places
-from stagetree.search.samplers import GRID, build_sampler, choose
+from stagetree.search.samplers import GRID, Samplers, choose
 from stagetree.search.space import Space, Zip
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "sampler").glob("*.yaml"))
@@ -62,7 +62,7 @@ def search(
         study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
         places = Places(
             study, directory, total, space,
-            lambda number: build_sampler(node, space, seed=5, number=number), copies=False,
+            Samplers(node, space, seed=5), copies=False,
         )  # fmt: skip
         while claim := places.claim():
             value = sum(float(v) for v in claim.params.values() if isinstance(v, int | float))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stagetree.search.places import Places
-from stagetree.search.samplers import build_sampler
+from stagetree.search.samplers import Samplers
 from stagetree.search.study import seed_of
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optuna import Study
-    from optuna.samplers import BaseSampler
 
     from stagetree.core.trials import TrialRow
     from stagetree.search.budget import Budget
@@ -73,17 +72,12 @@ class SearchPlan:
 
     def places(self, study: Study) -> Places:
         """Return the places of the study."""
-        seed = seed_of(study)
-
-        def sampler(number: int) -> BaseSampler:
-            return build_sampler(self.sampler, self.space, seed, number, self.forgiven)
-
         return Places(
             study,
             self.directory,
             self.total,
             self.space,
-            sampler,
+            Samplers(self.sampler, self.space, seed_of(study), self.forgiven),
             first=self.first,
             forgiven=self.forgiven,
             copies=self.copies,

@@ -35,6 +35,10 @@ TPE = {
 }
 
 
+_SEEN = {"_search_space", "_group_decomposed_search_space"}
+"""Where Optuna's samplers keep which parameters the trials of a study have, all of them alike."""
+
+
 def choose(node: Mapping[str, Any] | None, space: Space) -> dict[str, Any]:
     """Return the sampler's configuration, choosing one where none is named.
 
@@ -106,6 +110,37 @@ def build_sampler(
             [Fault("hydra.sweeper.sampler", f"expected an Optuna sampler but got {sampler!r}")]
         )
     return ZippedSampler(sampler, space, drawn) if space.zips else sampler
+
+
+class Samplers:
+    """Gives every trial its sampler; what one found out about the space, the next one knows.
+
+    Samplers look at every trial of a study once for the parameters that it has. A new sampler for
+    each trial would do so again and again: 20 ms of 60 in a study of 10,000 trials.
+
+    Args:
+        node: The sampler's configuration.
+        space: The search space.
+        seed: The study's seed.
+        forgiven: Numbers of trials whose points a grid visits again.
+    """
+
+    def __init__(
+        self, node: Mapping[str, Any], space: Space, seed: int, forgiven: Collection[int] = ()
+    ) -> None:
+        self._node = node
+        self._space = space
+        self._seed = seed
+        self._forgiven = forgiven
+        self._seen: dict[str, Any] = {}
+
+    def __call__(self, number: int) -> BaseSampler:
+        """Return the sampler of trial ``number``; see :func:`build_sampler`."""
+        sampler = build_sampler(self._node, self._space, self._seed, number, self._forgiven)
+        own = vars(sampler.within if isinstance(sampler, ZippedSampler) else sampler)
+        for name in _SEEN & own.keys():
+            own[name] = self._seen.setdefault(name, own[name])
+        return sampler
 
 
 def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:

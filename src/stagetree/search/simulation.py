@@ -172,15 +172,12 @@ def _places(
     scratch: Path,
     forgiven: frozenset[int],
 ) -> Places:
-    seed = seed_of(study)
     return Places(
         study,
         scratch,
         reading.total,
         reading.space,
-        lambda number: samplers.build_sampler(
-            reading.sampler, reading.space, seed, number, forgiven
-        ),
+        samplers.Samplers(reading.sampler, reading.space, seed_of(study), forgiven),
         first=reading.first,
         forgiven=forgiven,
         copies=options["copies"],

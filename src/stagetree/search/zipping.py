@@ -97,29 +97,32 @@ class ZippedSampler(BaseSampler):
         sampler: The sampler.
         space: The search space.
         seed: Seed of the draws.
+
+    Attributes:
+        within: The sampler.
     """
 
     def __init__(self, sampler: BaseSampler, space: Space, seed: int) -> None:
-        self._sampler = sampler
+        self.within = sampler
         self._space = space
         self._random = np.random.default_rng(seed)
 
     def reseed_rng(self) -> None:
         """See :class:`optuna.samplers.BaseSampler`."""
-        self._sampler.reseed_rng()
+        self.within.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return what the sampler models together, without what follows from the rest."""
-        found = self._sampler.infer_relative_search_space(study, trial)
+        found = self.within.infer_relative_search_space(study, trial)
         return {name: one for name, one in found.items() if not self._follows(name)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return what the sampler proposes, without what follows from the rest."""
-        found = self._sampler.sample_relative(study, trial, search_space)
+        found = self.within.sample_relative(study, trial, search_space)
         return {name: value for name, value in found.items() if not self._follows(name)}
 
     def sample_independent(
@@ -135,20 +138,20 @@ class ZippedSampler(BaseSampler):
         fitting = [row[place] for row in zipped.matching(trial.params)] if zipped else []
         if place and len(_distinct([(value,) for value in fitting])) == 1:
             return fitting[0]
-        proposed = self._sampler.sample_independent(study, trial, param_name, param_distribution)
+        proposed = self.within.sample_independent(study, trial, param_name, param_distribution)
         if not fitting or any(alike(value, proposed) for value in fitting):
             return proposed
         return fitting[self._random.integers(len(fitting))]
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """See :class:`optuna.samplers.BaseSampler`."""
-        self._sampler.before_trial(study, trial)
+        self.within.before_trial(study, trial)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """See :class:`optuna.samplers.BaseSampler`."""
-        self._sampler.after_trial(study, trial, state, values)
+        self.within.after_trial(study, trial, state, values)
 
     def _follows(self, name: str) -> bool:
         zipped = self._space.zip_of(name)
