@@ -1,7 +1,14 @@
 import json
 
 from stagetree.core.trials import StageRow, TrialRow
-from stagetree.report.lines import best_block, savings, to_json, trial_line
+from stagetree.report.lines import (
+    best_block,
+    front_block,
+    infeasible_line,
+    savings,
+    to_json,
+    trial_line,
+)
 
 
 def test_a_complete_trial_on_one_line(rows):
@@ -65,3 +72,30 @@ def test_json_is_strict_and_complete(rows):
     assert trials[1]["stages"][0]["reused"] is True
     assert trials[3]["pruned_in"] == "distill"
     assert trials[5]["values"] == [None]
+
+
+def test_the_front_is_a_line_a_trial_and_how_to_run_it_again():
+    front = [
+        TrialRow(number=1, state="complete", params={}, values=(0.9, 4.0), command="run a"),
+        TrialRow(number=4, state="complete", params={}, values=(0.8, 2.5), command="run b"),
+    ]
+    assert front_block(front, 7, ["f1", "latency_ms"]).splitlines() == [
+        "front   2 of 7 complete trials",
+        "  trial 1  f1 0.9000  latency_ms 4",
+        "    rerun  run a",
+        "  trial 4  f1 0.8000  latency_ms 2.5",
+        "    rerun  run b",
+    ]
+
+
+def test_when_nothing_is_within_the_bounds_the_nearest_is_named():
+    rows = [
+        TrialRow(number=0, state="complete", params={}, values=(1.0,), violations={"bytes": 0.5}),
+        TrialRow(
+            number=1, state="complete", params={}, values=(1.0,), violations={"ms": 0.1, "mb": 0.2}
+        ),
+        TrialRow(number=2, state="failed", params={}, error="x"),
+    ]
+    line = infeasible_line(rows)
+    assert line.startswith("none of 2 complete trials is within the bounds; the nearest is trial 1")
+    assert line.endswith("breaks ms by 10%, mb by 20%")
