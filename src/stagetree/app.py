@@ -50,12 +50,13 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
 
 
 def _print_summary(result: runner.PipelineResult, pipeline: Pipeline, info: RunInfo) -> None:
-    from stagetree.report.tables import render, run_table
+    from stagetree.report.tables import render, run_table, spread
 
-    metrics = pipeline.objective.metrics
+    metrics, several = pipeline.objective.metrics, bool(pipeline.seeds)
+    scores = zip(metrics, zip(*result.by_seed, strict=True), strict=True)
     facts = {
-        **{name: f"{value:.4f}" for name, value in zip(metrics, result.values, strict=True)},
-        "model": result.stages[-1].model_dir,
+        **{name: spread(values) for name, values in scores},
+        **({} if several else {"model": result.stages[-1].model_dir}),
         "record": info.directory,
         "numerics": pipeline.numerics,
         "rerun": info.command,

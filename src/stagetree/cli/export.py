@@ -127,7 +127,7 @@ def _comments(origin: Origin, experiment: Experiment, name: str, commit: str | N
         f"Run again: python run.py +experiment={name}",
         f"Commit:    {commit or 'unknown'}",
         f"Data:      {_data(experiment)}, fingerprint {pipeline.data_fingerprint[:12]}",
-        f"Seed:      {pipeline.seed}",
+        f"Seeds:     {_seeds(experiment)}",
         "Stages, by signature:",
         *stages,
     ]
@@ -146,9 +146,14 @@ def _cells(origin: Origin, experiment: Experiment, name: str, commit: str | None
         (commit or "unknown")[:12] + ("-dirty" if (commit or "").endswith("-dirty") else ""),
         _data(experiment),
         f"{values} (validation{', debug=' + str(short) if short else ''})",
-        str(experiment.pipeline.seed),
+        _seeds(experiment),
         duration(sum(stage.seconds for stage in row.stages)),
     ]
+
+
+def _seeds(experiment: Experiment) -> str:
+    seeds = experiment.pipeline.seeds or (experiment.pipeline.seed,)
+    return ", ".join(map(str, seeds))
 
 
 def _data(experiment: Experiment) -> str:

@@ -15,7 +15,7 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
-from stagetree.pipeline import objective
+from stagetree.pipeline import objective, seeds
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig
 from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
@@ -43,9 +43,10 @@ def compose(cfg: DictConfig) -> Pipeline:
         faults += _below("model", model_source.check(model))
     stages = _stages(cfg, debug, faults)
     goal = objective.read(cfg.objective, faults)
+    several = seeds.read(cfg, faults)
     if faults or task is None or data is None or model is None:
         raise ConfigError(faults)
-    return _sign(cfg, task, data, model, stages, goal)
+    return _sign(cfg, task, data, model, stages, goal, several)
 
 
 def _below(prefix: str, faults: list[Fault]) -> list[Fault]:
@@ -202,6 +203,7 @@ def _sign(
     model: ModelConfig,
     stages: list[tuple[str, type[Stage], Any]],
     goal: objective.Objective,
+    several: tuple[int, ...],
 ) -> Pipeline:
     """Give every stage its signature, each from those before it."""
     try:
@@ -218,16 +220,11 @@ def _sign(
     except StagetreeError as error:
         raise ConfigError([Fault("", str(error))]) from error
     resolved = numerics.resolve(cfg.numerics.name)
-    nodes: list[Node] = []
-    known: dict[str, str] = {}
-    for name, stage, config in stages:
-        roles = stage.roles(config, [Upstream(node.name, node.stage.kind) for node in nodes])
-        inputs = tuple(known[upstream] for upstream in roles.values()) or (revision,)
-        fields = {**_own_fields(config, roles), "numerics": resolved}
-        known[name] = signature(
-            stage.kind, stage.VERSION, fields, inputs, data_fingerprint, cfg.seed
-        )
-        nodes.append(Node(name, stage, config, fields, roles, inputs, known[name]))
+    nodes = [
+        dataclasses.replace(node, name=seeds.named(node.key, seed)) if several else node
+        for seed in several or (cfg.seed,)
+        for node in _nodes(stages, resolved, revision, data_fingerprint, seed)
+    ]
     return Pipeline(
         nodes=tuple(nodes),
         model=model,
@@ -236,9 +233,29 @@ def _sign(
         data_fingerprint=data_fingerprint,
         model_revision=revision,
         seed=cfg.seed,
+        seeds=several,
         numerics=resolved,
         objective=goal,
     )
+
+
+def _nodes(
+    stages: list[tuple[str, type[Stage], Any]],
+    resolved: str,
+    revision: str,
+    data_fingerprint: str,
+    seed: int,
+) -> list[Node]:
+    """Return the stages with one seed."""
+    nodes: list[Node] = []
+    known: dict[str, str] = {}
+    for key, stage, config in stages:
+        roles = stage.roles(config, [Upstream(node.key, node.stage.kind) for node in nodes])
+        inputs = tuple(known[upstream] for upstream in roles.values()) or (revision,)
+        fields = {**_own_fields(config, roles), "numerics": resolved}
+        known[key] = signature(stage.kind, stage.VERSION, fields, inputs, data_fingerprint, seed)
+        nodes.append(Node(key, key, stage, config, fields, roles, inputs, seed, known[key]))
+    return nodes
 
 
 def _own_fields(config: Any, roles: Mapping[str, str]) -> dict[str, object]:

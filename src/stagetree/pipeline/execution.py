@@ -49,7 +49,7 @@ class Execution:
                 self._tell(point["fraction"], point["metrics"])
             corpus = load_corpus(self._pipeline.data)
             context = StageContext(
-                name=self._node.name,
+                name=self._node.key,
                 inputs=inputs,
                 output=self._work.output,
                 scratch=self._work.scratch / "stage",
@@ -57,7 +57,7 @@ class Execution:
                 model=self._pipeline.model,
                 task=self._pipeline.task,
                 corpus=corpus,
-                seed=self._pipeline.seed,
+                seed=self._node.seed,
                 numerics=self._pipeline.numerics,
                 stepped=self._stepped,
                 evaluated=self._evaluated,
@@ -107,13 +107,13 @@ class Execution:
         return Record(
             signature=node.signature,
             kind=node.stage.kind,
-            name=node.name,
+            name=node.key,
             version=node.stage.VERSION,
             config=node.fields,
             inputs=list(node.inputs),
             data=self._pipeline.data_fingerprint,
             model=self._pipeline.model_revision,
-            seed=self._pipeline.seed,
+            seed=node.seed,
             metrics={name: float(value) for name, value in metrics.items()},
             per_class={name: dict(row) for name, row in scores.per_class.items()},
             curve=list(self._curve),

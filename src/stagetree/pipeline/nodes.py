@@ -17,22 +17,26 @@ class Node:
     """A stage of a pipeline.
 
     Attributes:
-        name: Its name in the pipeline.
+        name: Its name in the run: its key, or ``finetune@13`` where there are several seeds.
+        key: Its name in the configuration.
         stage: Its kind's class.
         config: Its typed configuration.
         fields: What of the configuration its signature covers.
         roles: Names of the stages it starts from, by role, in signature order.
         inputs: Signatures of what it starts from; a first stage starts from the revision of
             the pretrained model.
+        seed: Seed of everything random in it.
         signature: Signature of its result.
     """
 
     name: str
+    key: str
     stage: type[Stage]
     config: Any
     fields: dict[str, object]
     roles: dict[str, str]
     inputs: tuple[str, ...]
+    seed: int
     signature: str
 
 
@@ -41,13 +45,14 @@ class Pipeline:
     """Everything a run needs, checked, with nothing heavy loaded yet.
 
     Attributes:
-        nodes: The stages, in order.
+        nodes: The stages, in order; with several seeds all of one, then all of the next.
         model: The pretrained model.
         data: The data.
         task: The task.
         data_fingerprint: Fingerprint of data and task, part of every signature.
         model_revision: Revision of the pretrained model.
-        seed: Seed of everything random.
+        seed: The one seed, where there are not several.
+        seeds: The several seeds, in order; else none.
         numerics: Resolved numerics.
         objective: What the run returns.
     """
@@ -59,5 +64,6 @@ class Pipeline:
     data_fingerprint: str
     model_revision: str
     seed: int
+    seeds: tuple[int, ...]
     numerics: str
     objective: Objective

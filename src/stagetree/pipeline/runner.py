@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 
 from stagetree.core.errors import TrialPruned
-from stagetree.core.reporting import Reporter, RunInfo, StageInfo, StageOutcome
+from stagetree.core.reporting import SEEDS, Reporter, RunInfo, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
 from stagetree.pipeline.execution import Execution
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.record import Record
+from stagetree.pipeline.seeds import averaged
 from stagetree.pipeline.store import Store, Work
 
 
@@ -20,12 +22,25 @@ class PipelineResult:
     """A finished run.
 
     Attributes:
-        values: The objective, or each of several.
+        by_seed: The objective, or each of several, with one seed after the other; one row when
+            there are not several seeds.
         stages: What each stage gave, in order.
     """
 
-    values: tuple[float, ...]
+    by_seed: tuple[tuple[float, ...], ...]
     stages: tuple[StageRow, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The mean over the seeds of the objective, or of each of several."""
+        return tuple(fmean(values) for values in zip(*self.by_seed, strict=True))
+
+    @property
+    def deviations(self) -> tuple[float, ...]:
+        """The sample standard deviation of each objective over the seeds; none without several."""
+        if len(self.by_seed) < 2:
+            return ()
+        return tuple(stdev(values) for values in zip(*self.by_seed, strict=True))
 
 
 def limit_threads(threads: int) -> None:
@@ -42,6 +57,7 @@ def run(
 
     A stage whose signature the store knows is not run: its learning curve is told to the
     reporter again, so that whoever compares runs sees the same whether it was reused or not.
+    After the last stage of each of several seeds ``SEEDS`` is told the objective with that seed.
 
     Args:
         pipeline: What to run.
@@ -59,17 +75,46 @@ def run(
     reporter.run_started(info)
     bring = _Bringer(pipeline, store, cache, reporter)
     rows: list[StageRow] = []
+    by_seed: list[tuple[float, ...]] = []
+    length = len(pipeline.nodes) // max(1, len(pipeline.seeds))
     try:
         for index, node in enumerate(pipeline.nodes):
             rows.append(bring(index, node))
-        values = pipeline.objective.values(rows)
+            if len(rows) % length == 0:
+                by_seed.append(pipeline.objective.values(rows[-length:]))
+                _tell_seed(pipeline, by_seed, reporter)
     except BaseException as error:
         reporter.run_finished(_status(error), {"error": str(error), "stages": len(rows)})
         raise
-    value = values[0] if len(values) == 1 else list(values)
-    summary: dict[str, object] = {"value": value, "model_dir": rows[-1].model_dir}
-    reporter.run_finished("complete", {**rows[-1].metrics, **summary})
-    return PipelineResult(values, tuple(rows))
+    result = PipelineResult(tuple(by_seed), tuple(rows))
+    reporter.run_finished("complete", _summary(result))
+    return result
+
+
+def _tell_seed(
+    pipeline: Pipeline, by_seed: Sequence[tuple[float, ...]], reporter: Reporter
+) -> None:
+    """Tell of the last seed's objective, unless there is but the one seed."""
+    if not pipeline.seeds:
+        return
+    total = len(pipeline.nodes)
+    stage = StageInfo(SEEDS, SEEDS, index=total, total=total + 1, signature="")
+    named = dict(zip(pipeline.objective.metrics, by_seed[-1], strict=True))
+    reporter.evaluated(stage, len(by_seed) / len(pipeline.seeds), named)
+
+
+def _summary(result: PipelineResult) -> dict[str, object]:
+    """Return the last stage's metrics and the objective, means where there are several seeds."""
+    found: dict[str, object] = {
+        **averaged(result.stages)[-1].metrics,
+        "value": _lone(result.values),
+        "model_dir": result.stages[-1].model_dir,
+    }
+    return {**found, "std": _lone(result.deviations)} if result.deviations else found
+
+
+def _lone(values: Sequence[float]) -> object:
+    return values[0] if len(values) == 1 else list(values)
 
 
 def _status(error: BaseException) -> str:
@@ -97,7 +142,7 @@ class _Bringer:
             return self._compute(index, node, work)
 
     def _stage(self, index: int, node: Node, *, reused: bool) -> StageInfo:
-        total = len(self._pipeline.nodes)
+        total = len(self._pipeline.nodes) + bool(self._pipeline.seeds)
         stage = StageInfo(node.name, node.stage.kind, index, total, node.signature, reused)
         self._reporter.stage_started(stage)
         return stage
@@ -115,8 +160,8 @@ class _Bringer:
         return self._finish(stage, record)
 
     def _inputs(self, node: Node) -> Mapping[str, Path]:
-        signatures = {other.name: other.signature for other in self._pipeline.nodes}
-        return {role: self._store.model_dir(signatures[name]) for role, name in node.roles.items()}
+        pairs = zip(node.roles, node.inputs, strict=False)  # a model's revision has no role
+        return {role: self._store.model_dir(signature) for role, signature in pairs}
 
     def _finish(self, stage: StageInfo, record: Record) -> StageRow:
         """Tell of the last evaluation, which may end the trial, and of the stored result."""

@@ -96,6 +96,7 @@ class RootConfig:
         paths: Where things are written.
         debug: Limits for quick tries (group ``debug``).
         seed: Seed of everything random in the stages.
+        seeds: Run once with each of these instead and return the mean; ``null``: once.
         numerics: How numbers are computed.
         threads: CPU threads of a run; ``null`` leaves torch's own choice.
         progress: Whether to draw progress.
@@ -112,6 +113,7 @@ class RootConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
     debug: DebugConfig = field(default_factory=DebugConfig)
     seed: int = 13
+    seeds: list[int] | None = None
     numerics: Numerics = Numerics.auto
     threads: int | None = None
     progress: bool = True

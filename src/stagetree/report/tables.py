@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD, Box
@@ -13,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from stagetree.pipeline import seeds
 from stagetree.report.numbers import count, duration, megabytes, score, short
 
 if TYPE_CHECKING:
@@ -38,11 +40,12 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Marks:
-    """How a stage of a trial ended, in one character."""
+    """How a stage of a trial ended, in one character, and the sign before a deviation."""
 
     run: str = "✓"
     reused: str = "↺"
     pruned: str = "✂"
+    within: str = "±"
 
     @property
     def legend(self) -> str:
@@ -66,7 +69,7 @@ class Layout:
 
 
 UNICODE = Marks()
-ASCII = Marks(run="+", reused="=", pruned="x")
+ASCII = Marks(run="+", reused="=", pruned="x", within="+/-")
 
 _ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
@@ -170,7 +173,7 @@ def run_table(stages: Sequence[StageRow], metric: str) -> Group:
     for stage in stages:
         got = stage.metrics
         table.add_row(
-            stage.name if stage.name == stage.kind else f"{stage.name} ({stage.kind})",
+            stage.name if seeds.plain(stage.name) == stage.kind else f"{stage.name} ({stage.kind})",
             score(got.get(metric)),
             score(got.get("loss")),
             count(got.get("parameters")),
@@ -182,6 +185,18 @@ def run_table(stages: Sequence[StageRow], metric: str) -> Group:
     longest = max((len(stage.name) for stage in stages), default=0)
     places = "\n".join(f"{stage.name:<{longest}}  {stage.model_dir}" for stage in stages)
     return Group(table, Text(places, no_wrap=True, overflow="ignore"))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return an objective's mean over seeds, with its sample standard deviation if there is one.
+
+    Args:
+        values: The objective with each seed.
+    """
+    mean = f"{fmean(values):.4f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} {marks().within} {stdev(values):.4f} over {len(values)} seeds"
 
 
 def assignments(params: Mapping[str, object]) -> str:

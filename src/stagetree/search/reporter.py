@@ -12,6 +12,7 @@ from optuna.pruners import NopPruner
 from stagetree.core.errors import TrialFailed, TrialPruned
 from stagetree.core.reporting import Reporter, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
+from stagetree.pipeline import seeds
 from stagetree.search.stage_pruner import stage_attribute, step_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class TrialReporter(Reporter):
                 f"{stage.name!r} but got {value}"
             )
         if self._single:
-            over = stage.index == stage.total - 1 and fraction >= 1.0
+            over = seeds.ends_run(stage) and fraction >= 1.0
             self._report(stage, step_of(stage.index, fraction), value, may_end=not over)
 
     def stage_finished(self, stage: StageInfo, outcome: StageOutcome) -> None:
@@ -90,10 +91,14 @@ class TrialReporter(Reporter):
         self.stages.append(row)
 
     def metrics(self) -> dict[str, float]:
-        """Return the last stage's metrics, and what all stages took; empty without stages."""
-        if not self.stages:
+        """Return the last stage's metrics, and what all stages took; empty without stages.
+
+        With several seeds these are means over them.
+        """
+        stages = seeds.averaged(self.stages)
+        if not stages:
             return {}
-        return {**self.stages[-1].metrics, "seconds": sum(row.seconds for row in self.stages)}
+        return {**stages[-1].metrics, "seconds": sum(row.seconds for row in stages)}
 
     def record(self) -> list[dict[str, object]]:
         """Return the finished stages as plain data."""

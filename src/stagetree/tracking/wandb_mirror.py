@@ -62,7 +62,8 @@ class WandbTracker(Tracker):
     """Mirrors a run to W&B, each stage on an axis of its own.
 
     Stage ``s`` logs ``s/<metric>`` over ``s/fraction``, so stages of different length and
-    batch size can be compared. Any fault of W&B is one warning, after which this mirror is off.
+    batch size can be compared; ``s@13`` logs as ``s_13``. Any fault of W&B is one warning, after
+    which this mirror is off.
     """
 
     kind = "wandb"
@@ -74,6 +75,7 @@ class WandbTracker(Tracker):
         self._reused = False
         self._steps: dict[str, int] = {}
         self._logged: dict[str, float] = {}
+        self._axes: set[str] = set()
 
     def run_started(self, run: RunInfo) -> None:
         """Open the W&B run."""
@@ -86,8 +88,7 @@ class WandbTracker(Tracker):
         """Give the stage its own axis."""
         self._reused |= stage.reused
         self._logged.pop(stage.name, None)
-        axis = f"{stage.name}/fraction"
-        self._tell(lambda run: run.define_metric(f"{stage.name}/*", step_metric=axis))
+        self._define_axis(_key(stage))
 
     def stepped(self, stage: StageInfo, step: int, total: int, logs: Mapping[str, float]) -> None:
         """Log training steps, not more often than ``step_seconds``."""
@@ -98,18 +99,20 @@ class WandbTracker(Tracker):
             return
         self._logged[stage.name] = now
         named = {("train_loss" if key == "loss" else key): value for key, value in logs.items()}
-        self._log(stage.name, step / max(total, 1), named)
+        self._log(stage, step / max(total, 1), named)
 
     def evaluated(self, stage: StageInfo, fraction: float, metrics: Mapping[str, float]) -> None:
         """Log validation metrics at their place on the stage's axis."""
-        self._log(stage.name, fraction, metrics)
+        self._define_axis(_key(stage))  # not every stage that is told of was started
+        self._log(stage, fraction, metrics)
 
     def stage_finished(self, stage: StageInfo, outcome: StageOutcome) -> None:
         """Put the stage's final metrics into the summary."""
         self._reused |= stage.reused
-        final = {f"{stage.name}/{key}": value for key, value in outcome.metrics.items()}
-        final[f"{stage.name}/seconds"] = outcome.seconds
-        final[f"{stage.name}/reused"] = stage.reused
+        prefix = _key(stage)
+        final = {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
+        final[f"{prefix}/seconds"] = outcome.seconds
+        final[f"{prefix}/reused"] = stage.reused
         self._tell(lambda run: run.summary.update(final))
 
     def run_finished(self, status: str, summary: Mapping[str, object]) -> None:
@@ -159,11 +162,18 @@ class WandbTracker(Tracker):
             ),
         )
 
-    def _log(self, stage: str, fraction: float, values: Mapping[str, float]) -> None:
-        row = {f"{stage}/{key}": value for key, value in values.items()}
-        row[f"{stage}/fraction"] = fraction
-        if stage in self._steps:
-            row[f"{stage}/step"] = self._steps[stage]
+    def _define_axis(self, prefix: str) -> None:
+        if prefix not in self._axes:
+            self._axes.add(prefix)
+            axis = f"{prefix}/fraction"
+            self._tell(lambda run: run.define_metric(f"{prefix}/*", step_metric=axis))
+
+    def _log(self, stage: StageInfo, fraction: float, values: Mapping[str, float]) -> None:
+        prefix = _key(stage)
+        row = {f"{prefix}/{key}": value for key, value in values.items()}
+        row[f"{prefix}/fraction"] = fraction
+        if stage.name in self._steps:
+            row[f"{prefix}/step"] = self._steps[stage.name]
         self._tell(lambda run: run.log(row))
 
     def _close(self, run: Any, status: str, summary: Mapping[str, object]) -> None:
@@ -194,6 +204,11 @@ class WandbTracker(Tracker):
             type(error).__name__,
             error,
         )
+
+
+def _key(stage: StageInfo) -> str:
+    """Return a stage's name as W&B can sort and filter by: it takes letters, digits and ``_``."""
+    return stage.name.replace("@", "_")
 
 
 def _mode(value: Mode | str) -> Mode:

@@ -23,6 +23,7 @@ def written(in_project):
     [
         ["stage=distill", "stages.distill.temperature=2.3511760399610937", "numerics=fp32"],
         ["stage=[finetune,distill,quantize]", "seed=7", "data.max_train=100"],
+        ["stage=distill", "seeds=[3,1]", "numerics=fp32"],
         ["+sweep=demo", "debug=short", "model=tiny", "stages.distill.learning_rate=1e-3"],
         ["+experiment=sentiment_small", "stages.finetune.epochs=1", "objective=size"],
         ["stages.finetune.unfreeze=[{until:0.5,layers:0},{layers:-1}]", "stage=finetune"],

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from stagetree.core.trials import StageRow, TrialRow
-from stagetree.report.tables import marks, order, render, run_table, study_table
+from stagetree.report.tables import marks, order, render, run_table, spread, study_table
 
 
 def numbers(text):
@@ -90,6 +90,25 @@ def test_a_run_shows_sizes_and_uncut_directories(stage):
     assert "23.5" in text
     assert "reused" in text
     assert "quantize  /store/quantize/model" in text
+
+
+def test_a_run_over_seeds_names_the_seed_of_every_stage():
+    metrics = {"f1": 0.5}
+    stages = [
+        StageRow(name, kind, "0" * 64, 1.0, False, f"/store/{name}", metrics)
+        for name, kind in [("finetune@1", "finetune"), ("recover@1", "finetune")]
+    ]
+    text = render(run_table(stages, "f1"), width=100)
+    assert "finetune@1 " in text
+    assert "finetune@1 (" not in text
+    assert "recover@1 (finetune)" in text
+
+
+def test_a_mean_over_seeds_comes_with_its_sample_deviation(monkeypatch):
+    assert spread([0.5]) == "0.5000"
+    assert spread([0.25, 0.75]) == "0.5000 ± 0.3536 over 2 seeds"
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert spread([0.25, 0.75]).isascii()
 
 
 def test_a_stage_that_ended_and_was_then_cut_stands_once():

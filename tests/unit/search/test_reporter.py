@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 from optuna import Study, Trial
-from optuna.pruners import MedianPruner, ThresholdPruner
+from optuna.pruners import MedianPruner, ThresholdPruner, WilcoxonPruner
 
 from stagetree.core.errors import TrialFailed, TrialPruned
 from stagetree.core.lease import Lease, LeaseLost
-from stagetree.core.reporting import StageInfo, StageOutcome
+from stagetree.core.reporting import SEEDS, StageInfo, StageOutcome
 from stagetree.search.interrupts import Interrupts
 from stagetree.search.reporter import TrialReporter
 from stagetree.search.stage_pruner import StageAwarePruner
@@ -103,6 +103,51 @@ def test_two_objectives_have_no_curve(
     trial = new_study(directions=["minimize", "maximize"]).ask()
     reporter(trial).evaluated(stage(), 0.5, {"f1": 0.5})
     assert trial.study.trials[0].intermediate_values == {}
+
+
+def tell_seeds(told: TrialReporter, scores: list[float]) -> None:
+    """Tell of a run over seeds as a pipeline of one stage does."""
+    count = len(scores)
+    for index, score in enumerate(scores):
+        one = StageInfo(f"finetune@{index}", "finetune", index, count + 1, f"{score}-{index}")
+        told.evaluated(one, 1.0, {"f1": score})
+        told.stage_finished(one, StageOutcome({"f1": score, "bytes": index}, 2.0, Path("m")))
+        both = StageInfo(SEEDS, SEEDS, count, count + 1, "")
+        told.evaluated(both, (index + 1) / count, {"f1": score})
+
+
+def test_a_trial_over_seeds_is_pruned_after_the_seed_that_shows_it_is_worse(
+    new_study: Callable[..., Study], reporter: Callable[..., TrialReporter]
+) -> None:
+    pruner = StageAwarePruner(WilcoxonPruner(p_threshold=0.3, n_startup_steps=2), only=SEEDS)
+    study = new_study(direction="maximize", pruner=pruner)
+    best = study.ask()
+    tell_seeds(reporter(best), [0.5, 0.6, 0.7])
+    study.tell(best, 0.6)
+    told = reporter(study.ask())
+    with pytest.raises(TrialPruned):
+        tell_seeds(told, [0.4, 0.5, 0.6])
+    assert told.pruned_in == SEEDS
+    assert [row.name for row in told.stages] == ["finetune@0", "finetune@1"]
+
+
+def test_a_trial_is_not_pruned_when_its_last_seed_has_run(
+    new_study: Callable[..., Study], reporter: Callable[..., TrialReporter]
+) -> None:
+    study = new_study(pruner=StageAwarePruner(ThresholdPruner(upper=0.8)))
+    tell_seeds(reporter(study.ask()), [0.7, 0.9])
+    told = reporter(study.ask())
+    with pytest.raises(TrialPruned):
+        tell_seeds(told, [0.9, 0.7])
+    assert told.pruned_in == "finetune@0"
+
+
+def test_metrics_of_a_trial_are_means_over_its_seeds(
+    new_study: Callable[..., Study], reporter: Callable[..., TrialReporter]
+) -> None:
+    told = reporter(new_study().ask())
+    tell_seeds(told, [0.25, 0.75])
+    assert told.metrics() == {"f1": 0.5, "bytes": 0.5, "seconds": 2.0}
 
 
 def test_finished_stages_are_kept_as_plain_data(

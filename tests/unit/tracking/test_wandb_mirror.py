@@ -1,5 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
+from stagetree.core.reporting import SEEDS, Reporters, StageInfo, StageOutcome
 from stagetree.tracking.base import trackers
 from stagetree.tracking.wandb_mirror import WandbConfig
 from stagetree.tracking.wandb_session import Mode
@@ -74,6 +78,32 @@ def test_a_run_that_reuses_a_stage_is_tagged(mirrored):
     (found,) = mirrored(reuse=True)
     assert "reused" in found["run"].tags
     assert found["summary"]["distill/reused"] is True
+
+
+def test_the_stages_of_a_run_over_seeds_have_names_that_wandb_can_sort_by(
+    tmp_path, run_info, read_wandb
+):
+    hears = Reporters(trackers(WandbConfig(mode=Mode.offline), tmp_path))
+    hears.run_started(run_info)
+    for index, score in enumerate([0.5, 0.7]):
+        stage = StageInfo(f"finetune@{index}", "finetune", index, 3, "ab" * 32)
+        hears.stage_started(stage)
+        hears.stepped(stage, 6, 6, {"loss": 1.0})
+        hears.evaluated(stage, 1.0, {"f1": score})
+        hears.stage_finished(stage, StageOutcome({"f1": score}, 2.5, Path("/store/model")))
+        hears.evaluated(StageInfo(SEEDS, SEEDS, 2, 3, ""), (index + 1) / 2, {"f1": score})
+    hears.run_finished("complete", {"value": 0.6})
+    (found,) = [read_wandb(path) for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
+    names = ["finetune_0", "finetune_1", "seeds"]
+    assert found["axes"] == {f"{name}/*": f"{name}/fraction" for name in names}
+    scored = [
+        (row["seeds/fraction"], row["seeds/f1"]) for row in found["history"] if "seeds/f1" in row
+    ]
+    assert scored == [(0.5, 0.5), (1.0, 0.7)]
+    assert found["summary"]["finetune_0/f1"] == 0.5
+    keys = {key for row in found["history"] for key in row if not key.startswith("_")}
+    assert "finetune_1/step" in keys
+    assert all(re.fullmatch(r"[a-zA-Z_]\w*/\w+", key) for key in keys)
 
 
 def test_the_second_attempt_continues_under_the_same_id(mirrored):
