@@ -136,3 +136,15 @@ def test_a_trial_that_stopped_early_is_compared_by_where_it_stopped(
         assert not run(study, ("finetune", f"s{number}", stopped))
     assert run(study, ("finetune", "low", [(0.2, 0.6), (0.8, 0.1)])) is False
     assert run(study, ("finetune", "lower", [(0.2, 0.1), (0.8, 0.2)])) is True
+
+
+def test_pruned_trials_stay_evidence_so_that_the_bar_is_not_set_by_survivors(
+    run: Callable[..., bool],
+) -> None:
+    study = maximizing(StageAwarePruner(MedianPruner(n_startup_trials=3)))
+    for number, value in enumerate([0.5, 0.5, 0.5, 0.9, 0.9, 0.9]):
+        assert not run(study, ("a", f"good{number}", flat(value)))
+    for number in range(6):
+        assert run(study, ("a", f"bad{number}", flat(0.1)))
+    # Survivors' median is 0.7; that of all twelve is 0.3.
+    assert not run(study, ("a", "fair", flat(0.45)))
