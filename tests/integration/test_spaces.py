@@ -137,7 +137,11 @@ def test_what_cannot_be_a_space_is_refused_with_every_fault(search: Search) -> N
     out = search.run("size=1,2", "+hydra.sweeper.params.x={values: [3], when: {size: 7}}", code=2)
     assert "hydra.sweeper.params.x.when.size: expected one of choice(1, 2) but got 7" in out
     out = search.run("method=plain,tuned", "method.rtae=1,2", code=2)
-    assert "method.rtae" in out
+    assert "1 fault in the search:\n  method.rtae: " in out
+    assert "Did you mean 'method.rate'?" in out
+    out = search.run("method=plain,tund,deap", "method.rate=1,2", code=2)
+    assert "2 faults in the search" in out
+    assert "method: unknown option 'tund'. Did you mean 'tuned'?" in out
     assert not (search.directory / "stagetree_studies").exists()
 
 

@@ -121,14 +121,20 @@ class _Presence:
         return config is None or has_key(config, key)
 
     def condition(self, key: str) -> Condition | None:
-        """Return when a key exists, in terms of the groups that matter."""
+        """Return when a key exists, in terms of the groups that matter.
+
+        Of one that never does it is when what it is in exists, so that it is missed there.
+        """
         table = {
             point: self.has(key, point)
             for point in itertools.product(*self._axes)
             if self._composed(point) is not None
         }
-        if not any(table.values()):
+        if all(table.values()):
             return None
+        if not any(table.values()):
+            parent = key.rpartition(".")[0]
+            return self.condition(parent) if parent else None
         names = [group.name for group in self._groups]
         for name in list(names):
             smaller = _without(names.index(name), table)

@@ -7,6 +7,8 @@ from typing import Any
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from stagetree.core.errors import nearest
+
 NOWHERE = object()
 """What :func:`default` returns for a key that the configuration does not have."""
 
@@ -34,3 +36,22 @@ def default(config: DictConfig, key: str) -> Any:
     except OmegaConfBaseException:
         return NOWHERE
     return OmegaConf.to_container(value) if isinstance(value, Container) else value
+
+
+def nearest_key(config: DictConfig, key: str) -> str:
+    """Return the key of a configuration that is most like one it lacks; empty if none is.
+
+    >>> nearest_key(OmegaConf.create({"a": {"rate": 1}}), "a.rtae")
+    'a.rate'
+    """
+    node: object = config
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(node, DictConfig) or node._is_none():
+            return ""
+        names = [str(name) for name in node]
+        if part not in names:
+            close = nearest(part, names)
+            return ".".join([*parts[:depth], close]) if close else ""
+        node = node._get_node(part)
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from optuna import create_study
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 
-from stagetree.core.errors import ConfigError, Fault, nearest, unknown
+from stagetree.core.errors import ConfigError, Fault, unknown
+from stagetree.search.keys import nearest_key
 from stagetree.search.space import suggest
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class _Validation:
         self._check = check
         self._first = _first(space)
         self._configs: dict[tuple[str, ...], DictConfig | None] = {}
+        self._seen: list[DictConfig] = []
         self.faults: list[Fault] = []
 
     def run(self) -> None:
@@ -128,11 +131,18 @@ class _Validation:
             elif loud:
                 self._note(Fault("", f"{_first_line(error)} ({' '.join(texts)})"))
             return None
+        self._seen.append(config)
         self._run_check(config)
         return config
 
     def _blame(self) -> None:
         """Find which parameters do not compose; Hydra itself stops at the first."""
+        for parameter in self._space.parameters:
+            if self._options(parameter):
+                for choice in parameter.choices:
+                    self._compose([parameter.override(choice.value)], parameter)
+        if self.faults:
+            return
         for parameter in self._space.parameters:
             point = self._with(parameter)
             above = parameter.condition.parents if parameter.condition else ()
@@ -141,30 +151,29 @@ class _Validation:
         if not self.faults:
             self._compose(self._space.overrides(self._space.existing(self._first)), None, loud=True)
 
-    def _fault(self, error: Exception, parameter: Parameter) -> Fault:
+    def _fault(self, error: Exception, tried: Parameter) -> Fault:
+        """Return what is wrong with the parameter that Hydra names, else with the one tried."""
+        named = (one for one in self._space.parameters if f"'{one.key}'" in _first_line(error))
+        parameter = next(named, tried)
         key = parameter.key.lstrip("+")
         if isinstance(error, MissingConfigException) and error.options:
             name = str(error.missing_cfg_file).rsplit("/", 1)[-1]
             return Fault(key, unknown("option", name, error.options))
         cause = error.__cause__
         text = _first_line(error) + (f" {_first_line(cause)}" if cause else "")
-        return Fault(key, f"{text}{self._hint(key)}")
+        return Fault(key, f"{text}{self._hint(key, parameter)}")
 
-    def _hint(self, key: str) -> str:
-        """Return the nearest known key when the configuration has no ``key``."""
-        try:
-            node: Any = self._app.compose(self._fixed)
-        except (HydraException, OmegaConfBaseException):
-            return ""
-        parts = key.split(".")
-        for depth, part in enumerate(parts):
-            if not isinstance(node, DictConfig):
-                return ""
-            if part not in node:
-                close = nearest(part, [str(name) for name in node])
-                return f" Did you mean {'.'.join([*parts[:depth], close])!r}?" if close else ""
-            node = node._get_node(part)
-        return ""
+    def _hint(self, key: str, parameter: Parameter) -> str:
+        """Return the nearest key of any configuration that lacks this one."""
+        above = parameter.condition.parents if parameter.condition else ()
+        point = {name: value for name, value in self._with(parameter).items() if name in above}
+        with contextlib.suppress(HydraException, OmegaConfBaseException):
+            config = self._app.compose([*self._fixed, *self._space.overrides(point)])
+            if close := nearest_key(config, key):
+                return f" Did you mean {close!r}?"
+        found = (nearest_key(config, key) for config in self._seen)
+        close = next((name for name in found if name), "")
+        return f" Did you mean {close!r}?" if close else ""
 
     def _run_check(self, config: DictConfig) -> None:
         if self._check is None:
