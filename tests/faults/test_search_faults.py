@@ -78,17 +78,22 @@ def test_a_killed_search_goes_on_with_the_same_trial(tmp_path: Path) -> None:
 
 
 def test_the_trial_of_a_killed_worker_is_finished_by_the_other(tmp_path: Path) -> None:
-    process = start(tmp_path, "x=range(0,5)", "pause=1", "hydra.sweeper.n_workers=2")
+    line = ["x=interval(0,1)", "pause=1.5", "hydra.sweeper.n_trials=5", "hydra.sweeper.n_workers=2"]
+    process = start(tmp_path, *line)
     wait_for(lambda: len(log(tmp_path)) == 4)
-    victim = int(log(tmp_path)[-1].split()[0])
-    assert victim in children(process.pid)
-    os.kill(victim, signal.SIGKILL)
+    victim, point = log(tmp_path)[-1].split(maxsplit=1)
+    assert int(victim) in children(process.pid)
+    os.kill(int(victim), signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
+    assert "a worker died: RuntimeError: the process was killed by SIGKILL" in err
     found = trials(tmp_path)
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * 5
-    assert sorted(trial.params["x"] for trial in found) == [0, 1, 2, 3, 4]
-    assert len(log(tmp_path)) == 6
+    points = [line.split(maxsplit=1) for line in log(tmp_path)]
+    assert len(points) == 6
+    assert [pid != victim for pid, ran in points if ran == point] == [False, True]
+    [continued] = [trial for trial in found if "deaths" in trial.user_attrs]
+    assert point == f"x={continued.params['x']} y=1"
 
 
 @pytest.mark.slow
@@ -107,13 +112,18 @@ def test_workers_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_command_lines_started_at_once_share_one_study(tmp_path: Path) -> None:
-    processes = [start(tmp_path, "x=range(0,6)", "pause=0.6") for _ in range(2)]
+@pytest.mark.parametrize("space", ["x=range(0,6)", "x=interval(0,1)"])
+def test_two_command_lines_started_at_once_share_one_study(tmp_path: Path, space: str) -> None:
+    line = [space, "pause=0.6", "hydra.sweeper.n_trials=6"]
+    processes = [start(tmp_path, *line) for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, out + err
-    assert sorted(trial.params["x"] for trial in trials(tmp_path)) == [0, 1, 2, 3, 4, 5]
+    found = trials(tmp_path)
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 6
+    assert len({trial.params["x"] for trial in found}) == 6
     assert len(log(tmp_path)) == 6
+    assert len({line.split()[0] for line in log(tmp_path)}) == 2
 
 
 def test_a_torn_journal_is_mended(tmp_path: Path) -> None:
@@ -128,16 +138,43 @@ def test_a_torn_journal_is_mended(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_was_frozen_and_replaced_drops_its_result(tmp_path: Path) -> None:
-    line = ["x=1,2", "pause=2", "hydra.sweeper.heartbeat=0.3", "hydra.sweeper.grace=1.5"]
+    line = ["x=1,2", "pause=2", "hydra.sweeper.heartbeat=0.2", "hydra.sweeper.grace=1.5"]
     frozen = start(tmp_path, *line)
     wait_for(lambda: len(log(tmp_path)) == 1)
     frozen.send_signal(signal.SIGSTOP)
     run(tmp_path, *line)
+    finished = trials(tmp_path)
+    assert [trial.state for trial in finished] == [TrialState.COMPLETE] * 2
+    assert finished[0].user_attrs["deaths"] == 1
     frozen.send_signal(signal.SIGCONT)
     out, err = frozen.communicate(timeout=60)
     assert frozen.returncode == 0, out + err
-    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 2
-    assert len(log(tmp_path)) == 3
+    assert trials(tmp_path) == finished
+    assert sorted(line.split()[1] for line in log(tmp_path)) == ["x=1", "x=1", "x=2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silent", ["true", "false"])
+def test_a_worker_that_wakes_up_while_another_runs_its_trial_leaves_it_alone(
+    tmp_path: Path, silent: str
+) -> None:
+    line = ["x=range(1,2)", "pause=2", "hydra.sweeper.heartbeat=0.2", "hydra.sweeper.grace=1.5"]
+    line.append(f"silent={silent}")
+    frozen = start(tmp_path, *line)
+    wait_for(lambda: len(log(tmp_path)) == 1)
+    frozen.send_signal(signal.SIGSTOP)
+    other = start(tmp_path, *line)
+    wait_for(lambda: len(log(tmp_path)) == 2)
+    frozen.send_signal(signal.SIGCONT)
+    told = []
+    for process in (frozen, other):
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        told.append("[1/1] trial 0  complete" in out)
+    assert told == [False, True]
+    [trial] = trials(tmp_path)
+    assert trial.state == TrialState.COMPLETE
+    assert len(log(tmp_path)) == 2
 
 
 @pytest.mark.slow

@@ -1,79 +1,18 @@
 """The sweeper on a Hydra app that is not ours, as a user runs it: by command line."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-
-APP = Path(__file__).parents[1] / "apps" / "quadratic" / "app.py"
-
-
-@dataclass
-class Shell:
-    """A directory to run the app in."""
-
-    directory: Path
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(APP), "-m", "hydra.sweeper.study_name=s", *words],
-            cwd=self.directory,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *words: str, code: int = 0) -> str:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == code, out + err
-        return out + err
-
-    @property
-    def study(self) -> Path:
-        return self.directory / "stagetree_studies" / "s"
-
-    def trials(self, name: str = "s") -> list[FrozenTrial]:
-        journal = self.study.with_name(name) / "journal.log"
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        return optuna.load_study(study_name=name, storage=storage).trials
-
-    def log(self) -> list[str]:
-        return (self.directory / "log").read_text().splitlines()
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < end, "the app did not get there"
-            time.sleep(0.05)
-
-    def wait_for_starts(self, count: int) -> None:
-        log = self.directory / "log"
-        self.wait_for(lambda: log.exists() and len(self.log()) >= count)
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
 
 
 def points(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:
     return [tuple(trial.params.values()) for trial in trials]
 
 
-def test_a_grid_runs_each_point_once_in_the_order_of_the_command_line(shell: Shell) -> None:
+def test_a_grid_runs_each_point_once_in_the_order_of_the_command_line(shell) -> None:
     out = shell.run("y=2,1", "x=range(0,3)")
     trials = shell.trials()
     assert points(trials) == [(2, 0), (2, 1), (2, 2), (1, 0), (1, 1), (1, 2)]
@@ -83,7 +22,7 @@ def test_a_grid_runs_each_point_once_in_the_order_of_the_command_line(shell: She
     assert snapshot.splitlines() == ["- y=1", "- x=1"]
 
 
-def test_every_kind_of_value_reaches_the_app_as_written(shell: Shell) -> None:
+def test_every_kind_of_value_reaches_the_app_as_written(shell) -> None:
     shell.run("name='a,b',null,true,\"1\",c d", "layers=[1,2],[]", "curve=bad,good")
     trials = shell.trials()
     assert len(trials) == 20
@@ -95,7 +34,7 @@ def test_every_kind_of_value_reaches_the_app_as_written(shell: Shell) -> None:
     assert [trial.value for trial in trials[:2]] == [6.0, 1.0]
 
 
-def test_an_interval_is_searched_and_a_finished_study_starts_nothing(shell: Shell) -> None:
+def test_an_interval_is_searched_and_a_finished_study_starts_nothing(shell) -> None:
     line = ["x=interval(-2,2)", "y=int(interval(1,4))", "hydra.sweeper.n_trials=4"]
     shell.run(*line, "log=log")
     assert [trial.state for trial in shell.trials()] == [TrialState.COMPLETE] * 4
@@ -107,20 +46,19 @@ def test_an_interval_is_searched_and_a_finished_study_starts_nothing(shell: Shel
     assert "best    trial" in out
 
 
-def test_three_and_three_trials_are_the_six_of_one_go(shell: Shell, tmp_path: Path) -> None:
+def test_three_and_three_trials_are_the_six_of_one_go(shell, shell_at, tmp_path: Path) -> None:
     line = ["x=tag(log,interval(1e-3,1))", "y=1,2,3", "hydra.sweeper.seed=7"]
     line += ["+hydra.sweeper.sampler._target_=optuna.samplers.TPESampler"]
     line += ["+hydra.sweeper.sampler.n_startup_trials=2"]
     shell.run(*line, "hydra.sweeper.n_trials=3")
     shell.run(*line, "hydra.sweeper.n_trials=6")
-    other = Shell(tmp_path / "other")
-    other.directory.mkdir()
+    other = shell_at(tmp_path / "other")
     other.run(*line, "hydra.sweeper.n_trials=6")
     assert points(shell.trials()) == points(other.trials())
     assert len(set(points(shell.trials()))) == 6
 
 
-def test_params_of_the_configuration_are_a_space_and_the_command_line_wins(shell: Shell) -> None:
+def test_params_of_the_configuration_are_a_space_and_the_command_line_wins(shell) -> None:
     shell.run(
         "+hydra.sweeper.params.x='range(0,3)'",
         "+hydra.sweeper.params.y=[1,2]",
@@ -130,14 +68,14 @@ def test_params_of_the_configuration_are_a_space_and_the_command_line_wins(shell
     assert [trial.value for trial in shell.trials()] == [31, 32]
 
 
-def test_two_local_workers_share_the_trials(shell: Shell) -> None:
+def test_two_local_workers_share_the_trials(shell) -> None:
     shell.run("x=range(0,8)", "pause=0.4", "log=log", "hydra.sweeper.n_workers=2")
     assert sorted(points(shell.trials())) == [(x,) for x in range(8)]
     assert len(shell.log()) == 8
     assert len({line.split()[0] for line in shell.log()}) == 2
 
 
-def test_a_study_of_another_question_is_refused_with_the_difference(shell: Shell) -> None:
+def test_a_study_of_another_question_is_refused_with_the_difference(shell) -> None:
     shell.run("x=1,2", "name=old")
     out = shell.run("x=1,3", "name=new", "hydra.sweeper.direction=maximize", code=2)
     assert "x: study has choice(1, 2), this line asks choice(1, 3)" in out
@@ -147,7 +85,7 @@ def test_a_study_of_another_question_is_refused_with_the_difference(shell: Shell
     assert len(shell.trials()) == 2
 
 
-def test_a_widened_grid_runs_only_its_new_points(shell: Shell) -> None:
+def test_a_widened_grid_runs_only_its_new_points(shell) -> None:
     shell.run("x=1,2", "log=log")
     out = shell.run("x=1,2,3", "log=log", "hydra.sweeper.n_workers=2")
     assert "study s-v2: the space changed since s (x: choice(1, 2) -> choice(1, 2, 3)); " in out
@@ -166,7 +104,7 @@ def test_a_widened_grid_runs_only_its_new_points(shell: Shell) -> None:
     assert len(shell.log()) == 3
 
 
-def test_a_widened_interval_gets_new_trials_beside_the_imported_ones(shell: Shell) -> None:
+def test_a_widened_interval_gets_new_trials_beside_the_imported_ones(shell) -> None:
     options = ["log=log", "hydra.sweeper.n_trials=3"]
     shell.run("x=interval(1,2)", *options)
     out = shell.run("x=interval(0,2)", "y=1,2", *options)
@@ -183,7 +121,7 @@ def test_a_widened_interval_gets_new_trials_beside_the_imported_ones(shell: Shel
     assert len(shell.log()) == 6
 
 
-def test_every_fault_is_told_before_anything_runs(shell: Shell) -> None:
+def test_every_fault_is_told_before_anything_runs(shell) -> None:
     out = shell.run("curve=good,bda,godo", "pause=1,2", "nmae=a,b", "log=log", code=2)
     assert "Did you mean 'bad'" in out or "nmae" in out
     assert not (shell.directory / "log").exists()
@@ -197,7 +135,7 @@ def test_every_fault_is_told_before_anything_runs(shell: Shell) -> None:
     assert "x: expected a list, choice or range" in out
 
 
-def test_bad_trials_are_pruned_by_their_curve(shell: Shell) -> None:
+def test_bad_trials_are_pruned_by_their_curve(shell) -> None:
     shell.run(
         "x=1,1.1,1.2,9,10",
         "+hydra.sweeper.pruner._target_=optuna.pruners.MedianPruner",
@@ -210,20 +148,20 @@ def test_bad_trials_are_pruned_by_their_curve(shell: Shell) -> None:
     assert list(pruned.intermediate_values) == [2500]
 
 
-def test_values_in_a_study_of_two_objectives_are_not_pruned(shell: Shell) -> None:
+def test_values_in_a_study_of_two_objectives_are_not_pruned(shell) -> None:
     out = shell.run("x=1,2", "pair=true", "hydra.sweeper.direction=[minimize,maximize]")
     assert [trial.values for trial in shell.trials()] == [[2, -2], [5, -5]]
     assert "value 1" in out
 
 
-def test_crashes_are_tried_again_in_place(shell: Shell) -> None:
+def test_crashes_are_tried_again_in_place(shell) -> None:
     shell.run("x=1,2", "log=log", "crashes=2")
     assert [trial.state for trial in shell.trials()] == [TrialState.COMPLETE] * 2
     assert [line.split()[1] for line in shell.log()] == ["x=1"] * 3 + ["x=2"]
     assert shell.trials()[0].user_attrs["crashes"] == 2
 
 
-def test_a_study_whose_trials_all_fail_stops_with_exit_code_1(shell: Shell) -> None:
+def test_a_study_whose_trials_all_fail_stops_with_exit_code_1(shell) -> None:
     out = shell.run("x=1,2,3,4", "log=log", "crashes=100", code=1)
     trials = shell.trials()
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 3
@@ -233,14 +171,14 @@ def test_a_study_whose_trials_all_fail_stops_with_exit_code_1(shell: Shell) -> N
     assert len(shell.log()) == 9
 
 
-def test_what_is_no_finite_number_fails_without_another_attempt(shell: Shell) -> None:
+def test_what_is_no_finite_number_fails_without_another_attempt(shell) -> None:
     shell.run("x=1,inf,nan", "log=log", "hydra.sweeper.max_failures=1")
     states = [trial.state for trial in shell.trials()]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
     assert len(shell.log()) == 3
 
 
-def test_other_launchers_work_too(shell: Shell) -> None:
+def test_other_launchers_work_too(shell) -> None:
     shell.run("x=1,2,3", "hydra/launcher=local", "hydra.sweeper.n_workers=1")
     assert sorted(points(shell.trials())) == [(1,), (2,), (3,)]
     assert json.loads((shell.study / "journal.log").read_text().splitlines()[0])
@@ -248,7 +186,7 @@ def test_other_launchers_work_too(shell: Shell) -> None:
 
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("local", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_resumably(shell: Shell, number: int, code: int, launcher: str) -> None:
+def test_a_signal_ends_resumably(shell, number: int, code: int, launcher: str) -> None:
     line = ["x=1,2,3", "pause=1.5", "log=log", f"hydra/launcher={launcher}"]
     process = shell.start(*line)
     shell.wait_for_starts(2)

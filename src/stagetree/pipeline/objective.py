@@ -80,15 +80,17 @@ def read(node: DictConfig, faults: list[Fault]) -> Objective:
         message = f"expected different metrics but got {', '.join(metrics)}"
         faults.append(Fault("objective.metric", message))
     for name, bound in plain["constraints"].items():
-        faults += _bound_faults(f"objective.constraints.{name}", bound)
+        faults += bound_faults(f"objective.constraints.{name}", bound)
     return Objective(metrics, directions)
 
 
-def _listed(value: Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),)
+def bound_faults(path: str, bound: Any) -> list[Fault]:
+    """Return what is wrong with a bound on a metric.
 
-
-def _bound_faults(path: str, bound: Any) -> list[Fault]:
+    Args:
+        path: Where the configuration has it.
+        bound: To be ``min``, ``max`` or both, each a finite number or ``None``.
+    """
     if not isinstance(bound, Mapping) or not bound:
         return [Fault(path, f"expected min, max or both, e.g. {path}.max=5, but got {bound!r}")]
     faults = [
@@ -98,13 +100,22 @@ def _bound_faults(path: str, bound: Any) -> list[Fault]:
     ]
     numbers = {end: value for end, value in bound.items() if value is not None}
     faults += [
-        Fault(f"{path}.{end}", f"expected a number but got {value!r}")
+        Fault(f"{path}.{end}", f"expected a finite number but got {value!r}")
         for end, value in numbers.items()
-        if not isinstance(value, int | float) or isinstance(value, bool)
+        if not _finite(value)
     ]
     if not faults and not numbers:
-        return [Fault(path, "expected min, max or both but both are null")]
+        return [Fault(path, "expected min, max or both but got null for each")]
     if not faults and len(numbers) == 2 and numbers["min"] > numbers["max"]:
         message = f"expected min of at most max but got {numbers['min']} and {numbers['max']}"
         return [Fault(path, message)]
     return faults
+
+
+def _finite(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 """How many trial numbers a row names."""
 
-_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?|\bnan\b|\binf\b", re.IGNORECASE)
+_NUMBER = re.compile(r"0x[0-9a-f]+|[+-]?(\d+(\.\d*)?(e[+-]?\d+)?|\b(nan|inf)\b)", re.IGNORECASE)
 
 
 def error_table(rows: Sequence[TrialRow]) -> Table:

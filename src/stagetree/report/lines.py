@@ -80,7 +80,9 @@ def front_block(front: Sequence[TrialRow], complete: int, metrics: Sequence[str]
     """
     lines = [f"front   {len(front)} of {_plural(complete, 'complete trial')}"]
     for row in front:
-        lines += [f"  trial {row.number}  {_values(row, metrics)}", f"    rerun  {row.command}"]
+        lines.append(f"  trial {row.number}  {_values(row, metrics)}")
+        if row.command:
+            lines.append(f"    rerun  {row.command}")
     return "\n".join(lines)
 
 
@@ -88,11 +90,16 @@ def infeasible_line(rows: Sequence[TrialRow]) -> str:
     """Return that no trial is within the bounds, and which one is nearest to them."""
     complete = [row for row in rows if row.state == "complete"]
     nearest = min(complete, key=lambda row: sum(row.violations.values()))
-    broken = ", ".join(f"{name} by {share:.0%}" for name, share in nearest.violations.items())
+    broken = ", ".join(f"{name} by {_share(share)}" for name, share in nearest.violations.items())
     return (
         f"none of {_plural(len(complete), 'complete trial')} is within the bounds; "
         f"the nearest is trial {nearest.number}, which breaks {broken}"
     )
+
+
+def _share(share: float) -> str:
+    """Return how far beyond a bound something is, however little that is."""
+    return f"{share:.0%}" if share >= 0.01 else f"{share * 100:.1g}%"
 
 
 def _values(row: TrialRow, metrics: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from stagetree.core.errors import ConfigError, Fault, TrialFailed, unknown
+from stagetree.core.errors import ConfigError, TrialFailed, unknown
+from stagetree.pipeline.objective import bound_faults
 
 Bounds = Mapping[str, Mapping[str, float | None]]
 """``min`` and ``max`` by metric."""
@@ -18,17 +19,15 @@ def read(node: Any) -> dict[str, dict[str, float | None]]:
     Raises:
         ConfigError: One is not a mapping with ``min``, ``max`` or both.
     """
-    path, faults = "hydra.sweeper.constraints", []
-    for name, bound in (node or {}).items():
-        ends = bound if isinstance(bound, Mapping) else {}
-        numbers = [value for value in ends.values() if value is not None]
-        known = set(ends) <= {"min", "max"}
-        if not known or not numbers or not all(isinstance(value, int | float) for value in numbers):
-            message = f"expected min, max or both with a number but got {bound!r}"
-            faults.append(Fault(f"{path}.{name}", message))
+    bounds = {str(name): bound for name, bound in (node or {}).items()}
+    faults = [
+        fault
+        for name, bound in bounds.items()
+        for fault in bound_faults(f"hydra.sweeper.constraints.{name}", bound)
+    ]
     if faults:
         raise ConfigError(faults)
-    return {str(name): dict(bound) for name, bound in (node or {}).items()}
+    return {name: dict(bound) for name, bound in bounds.items()}
 
 
 def describe(bounds: Bounds) -> dict[str, str]:

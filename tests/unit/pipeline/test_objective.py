@@ -30,8 +30,22 @@ def test_an_unknown_metric_and_one_that_is_not_finite_are_refused() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'latency_ms'"):
         objective.values([stage(1.0, latency_ms=3.0)])
     objective, _ = node("loss", "minimize")
-    with pytest.raises(TrialFailed, match="loss of stage 'last' is nan"):
+    with pytest.raises(TrialFailed, match="objective loss of stage 'last' is nan"):
         objective.values([stage(1.0, loss=float("nan"))])
+
+
+def test_of_several_metrics_each_unknown_one_is_a_fault() -> None:
+    objective, _ = node(["f2", "loss", "latency"], ["maximize", "minimize", "minimize"])
+    with pytest.raises(ConfigError) as caught:
+        objective.values([stage(1.0, f1=0.5, loss=2.0, latency_ms=3.0)])
+    assert [fault.path for fault in caught.value.faults] == ["objective.metric"] * 2
+    assert "seconds" in caught.value.faults[0].message
+
+
+def test_what_cannot_be_resolved_is_a_fault() -> None:
+    _, faults = node("${nowhere}", "maximize")
+    assert [fault.path for fault in faults] == ["objective"]
+    assert "nowhere" in faults[0].message
 
 
 def test_every_fault_is_told_with_its_path() -> None:
@@ -41,6 +55,8 @@ def test_every_fault_is_told_with_its_path() -> None:
         "ms": {"max": "fast"},
         "none": {"min": None},
         "turned": {"min": 3, "max": 1},
+        "flag": {"max": True},
+        "open": {"min": float("nan"), "max": float("inf")},
         "good": {"min": 0.5},
     }
     _, faults = node(["f1", "f1"], ["maximise"], bounds)
@@ -53,6 +69,9 @@ def test_every_fault_is_told_with_its_path() -> None:
         "objective.constraints.ms.max",
         "objective.constraints.none",
         "objective.constraints.turned",
+        "objective.constraints.flag.max",
+        "objective.constraints.open.min",
+        "objective.constraints.open.max",
     ]
     assert "Did you mean 'maximize'" in faults[0].message
     assert "expected a direction for each of f1, f1" in faults[1].message

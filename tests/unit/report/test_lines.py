@@ -99,3 +99,27 @@ def test_when_nothing_is_within_the_bounds_the_nearest_is_named():
     line = infeasible_line(rows)
     assert line.startswith("none of 2 complete trials is within the bounds; the nearest is trial 1")
     assert line.endswith("breaks ms by 10%, mb by 20%")
+
+
+def test_a_bound_that_is_hardly_broken_is_not_said_to_be_broken_by_nothing():
+    row = TrialRow(
+        number=0, state="complete", params={}, values=(1.0,), violations={"a": 0.002, "b": 1e-7}
+    )
+    line = infeasible_line([row])
+    assert line.startswith("none of 1 complete trial is within")
+    assert line.endswith("breaks a by 0.2%, b by 1e-05%")
+
+
+def test_a_trial_outside_of_a_bound_says_which():
+    row = TrialRow(
+        number=0, state="complete", params={"a": 1}, values=(0.9,), violations={"bytes": 0.5}
+    )
+    assert trial_line(row, 1, 2, "f1") == "[1/2] trial 0  infeasible (bytes)  f1 0.9000  a=1"
+
+
+def test_a_front_of_another_program_has_nothing_to_run_again():
+    front = [TrialRow(number=2, state="complete", params={}, values=(0.9, 4.0))]
+    assert front_block(front, 1, ["f1", "latency_ms"]).splitlines() == [
+        "front   1 of 1 complete trial",
+        "  trial 2  f1 0.9000  latency_ms 4",
+    ]

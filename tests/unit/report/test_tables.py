@@ -72,6 +72,34 @@ def test_several_objectives_have_a_column_each(rows):
     assert "20.25" in text
 
 
+def test_the_front_comes_first_and_what_breaks_a_bound_after_what_does_not():
+    broken = {"violations": {"bytes": 0.5}}
+    two = [
+        TrialRow(0, "complete", {"a": 0}, (0.1, 9.0)),
+        TrialRow(1, "complete", {"a": 1}, (0.9, 1.0), **broken),
+        TrialRow(2, "failed", {"a": 2}, error="x"),
+        TrialRow(3, "complete", {"a": 3}, (0.5, 3.0)),
+    ]
+    directions, names = ["maximize", "minimize"], ["f1", "size_mb"]
+    text = render(study_table(two, directions, names, front={3}))
+    assert re.findall(r"^ +(\d+) +([a-z]+) ", text, re.MULTILINE) == [
+        ("3", "front"),
+        ("0", "complete"),
+        ("1", "infeasible"),
+        ("2", "failed"),
+    ]
+
+
+def test_one_objective_has_no_front_but_its_best_is_feasible():
+    rows = [
+        TrialRow(0, "complete", {"a": 0}, (0.9,), violations={"bytes": 0.5}),
+        TrialRow(1, "complete", {"a": 1}, (0.5,)),
+    ]
+    text = render(study_table(rows, ["maximize"], ["f1"], front={1}))
+    assert numbers(text) == [1, 0]
+    assert "front" not in text
+
+
 def test_one_trial_keeps_its_parameters(rows):
     assert "0.0003" in render(study_table(rows[1:2], ["maximize"], ["f1"]))
 
