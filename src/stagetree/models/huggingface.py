@@ -7,7 +7,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from stagetree.core.errors import ModelError
+from stagetree.core.errors import ModelError, unknown
 from stagetree.models import format as model_format
 from stagetree.models import source
 from stagetree.models.checkpoint import (
@@ -18,6 +18,7 @@ from stagetree.models.checkpoint import (
 )
 from stagetree.models.format import Manifest
 from stagetree.models.quiet import quiet
+from stagetree.models.runner import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -259,14 +260,10 @@ def open_model(
         ModelError: The directory cannot be read, or holds a form that cannot be trained.
     """
     manifest = model_format.read(directory)
-    if manifest.form == "onnx":
-        raise ModelError(
-            f"{directory}: an {manifest.numerics} ONNX model cannot be trained further; "
-            "place quantize last"
-        )
-    if manifest.form != "huggingface":
-        raise ModelError(f"{directory}: a model of form {manifest.form!r} cannot be trained")
-    return stored_model(directory, manifest, dropout), stored_tokenizer(directory), manifest
+    if manifest.form not in FORMS:
+        raise ModelError(f"{directory}: {unknown('model form', manifest.form, FORMS)}")
+    model = FORMS[manifest.form].reopen(directory, manifest, dropout)
+    return model, stored_tokenizer(directory), manifest
 
 
 def stored_model(

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from stagetree.core.errors import ModelError
 from stagetree.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from stagetree.models.format import Manifest
 
@@ -49,6 +50,25 @@ class Runner(ABC):
         device: str | None = None,
     ) -> Runner:
         """Open a model directory; see :func:`stagetree.models.load.load`."""
+
+    @classmethod
+    def reopen(
+        cls, directory: Path, manifest: Manifest, dropout: float | None = None
+    ) -> PreTrainedModel:
+        """Return the fp32 model in evaluation mode, to be trained further or changed.
+
+        Args:
+            directory: A model directory of this form.
+            manifest: Its manifest.
+            dropout: Replaces every dropout probability of the model's config when given.
+
+        Raises:
+            ModelError: This form cannot be trained, or its files cannot be read.
+        """
+        raise ModelError(
+            f"{directory}: a model of form {manifest.form!r} ({manifest.numerics}) cannot be "
+            "trained further; place the stage that made it last"
+        )
 
     @abstractmethod
     def logits(self, batch: Mapping[str, Any]) -> np.ndarray:

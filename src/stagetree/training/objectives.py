@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from stagetree.tasks.base import IGNORED
 from stagetree.training.batches import TEACHER_LOGITS
@@ -13,14 +14,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_NOTHING: Mapping[str, bool] = MappingProxyType({})
+
+
 class Objective(Protocol):
     """A loss, summed: whoever calls divides by the labelled positions of the whole step."""
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    @property
+    def asks(self) -> Mapping[str, bool]:
+        """What the model is to give beside logits, e.g. ``{"output_hidden_states": True}``."""
+
+    def __call__(self, outputs: Any, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the loss summed over labelled positions.
 
         Args:
-            logits: Shape (..., labels).
+            outputs: What the model gave; ``outputs.logits`` has shape (..., labels).
             labels: Shape (...), ``IGNORED`` where nothing is learnt.
             batch: What else the collator made.
         """
@@ -35,12 +43,14 @@ class CrossEntropy:
         label_smoothing: Share of the target spread over all labels.
     """
 
+    asks: ClassVar[Mapping[str, bool]] = _NOTHING
     label_smoothing: float = 0.0
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, outputs: Any, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Objective`."""
         from torch.nn import functional
 
+        logits = outputs.logits
         return functional.cross_entropy(
             logits.reshape(-1, logits.shape[-1]).float(),
             labels.reshape(-1),
@@ -66,14 +76,15 @@ class Distillation:
 
     temperature: float = 2.0
     alpha: float = 0.5
+    asks: ClassVar[Mapping[str, bool]] = _NOTHING
     label_smoothing: float = 0.0
 
-    def __call__(self, logits: Tensor, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, outputs: Any, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Objective`."""
         from torch.nn import functional
 
         labelled = labels != IGNORED
-        student, gold = logits[labelled].float(), labels[labelled]
+        student, gold = outputs.logits[labelled].float(), labels[labelled]
         soft = functional.kl_div(
             functional.log_softmax(student / self.temperature, dim=-1),
             functional.log_softmax(batch[TEACHER_LOGITS] / self.temperature, dim=-1),

@@ -182,8 +182,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """Return the objective's loss, over the labelled positions of the whole step."""
         extras = {name: inputs.pop(name) for name in list(inputs) if name in _NOT_FOR_THE_MODEL}
-        outputs = model(**inputs)
-        loss = self._objective(outputs.logits, extras["labels"], extras)
+        outputs = model(**inputs, **self._objective.asks)
+        loss = self._objective(outputs, extras["labels"], extras)
         loss = loss / torch.clamp(torch.as_tensor(num_items_in_batch), min=1)
         return (loss, outputs) if return_outputs else loss
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -35,12 +35,14 @@ class Hungry:
     calls: int = 0
     refused: list[int] = field(default_factory=list)
 
-    def __call__(self, logits: torch.Tensor, labels: torch.Tensor, batch: Any) -> torch.Tensor:
+    asks: ClassVar = {}
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, batch: Any) -> torch.Tensor:
         self.calls += 1
-        if self.calls > self.after and len(logits) > self.room:
-            self.refused.append(len(logits))
+        if self.calls > self.after and len(outputs.logits) > self.room:
+            self.refused.append(len(outputs.logits))
             torch.empty(1 << 50)
-        return CrossEntropy()(logits, labels, batch)
+        return CrossEntropy()(outputs, labels, batch)
 
 
 @dataclass
@@ -223,11 +225,12 @@ def test_where_memory_suffices_nothing_is_written(around, start):
 
 
 def test_other_errors_are_not_tried_again(around, start):
-    def broken(logits, labels, batch):
-        raise RuntimeError("shapes do not match")
+    class Broken(CrossEntropy):
+        def __call__(self, outputs, labels, batch):
+            raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        fit(start[0], TrainingConfig(**OPTIONS), broken, around("a"))
+        fit(start[0], TrainingConfig(**OPTIONS), Broken(), around("a"))
     assert len(start[1]) == 1
 
 

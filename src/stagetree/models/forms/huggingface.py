@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from transformers import PreTrainedModel
 
     from stagetree.models.format import Manifest
 
@@ -54,6 +55,15 @@ class TorchRunner(Runner):
         from stagetree.models.huggingface import stored_model
 
         return cls(stored_model(directory, manifest), directory, manifest, numerics, device)
+
+    @classmethod
+    def reopen(
+        cls, directory: Path, manifest: Manifest, dropout: float | None = None
+    ) -> PreTrainedModel:
+        """See :meth:`Runner.reopen`."""
+        from stagetree.models.huggingface import stored_model
+
+        return stored_model(directory, manifest, dropout)
 
     def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
         """See :meth:`Runner.logits`."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from transformers import PreTrainedModel
 
     from stagetree.models.format import Manifest
 
@@ -46,6 +47,16 @@ class OnnxRunner(Runner):
     ) -> OnnxRunner:
         """See :meth:`Runner.open`."""
         return cls(directory, manifest, threads or _torch_threads())
+
+    @classmethod
+    def reopen(
+        cls, directory: Path, manifest: Manifest, dropout: float | None = None
+    ) -> PreTrainedModel:
+        """Refuse: see :meth:`Runner.reopen`."""
+        raise ModelError(
+            f"{directory}: an {manifest.numerics} ONNX model cannot be trained further; "
+            "place quantize last"
+        )
 
     def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
         """See :meth:`Runner.logits`."""
