@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import socket
@@ -87,7 +88,17 @@ def assert_kept_offline(process, seconds, tmp_path, trials=2):
     assert "Traceback" not in process.stderr
     assert len(offline_runs(tmp_path)) == trials
     assert recorded(tmp_path, trials)
-    assert seconds < 15
+    assert seconds < 45  # on however busy a machine; W&B alone takes more than 100
+
+
+def waiting_connections(listening):
+    listening.setblocking(False)
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listening.accept()[0].close()
+            count += 1
+    return count
 
 
 def test_a_directory_that_cannot_be_written_is_one_warning(run, tmp_path):
@@ -115,6 +126,7 @@ def test_a_server_that_never_answers_costs_ten_seconds_once(run, tmp_path):
         mute.listen(50)
         url = f"http://127.0.0.1:{mute.getsockname()[1]}"
         process, seconds = run("auto", WANDB_API_KEY=KEY, WANDB_BASE_URL=url)
+        assert waiting_connections(mute) == 1
     assert_kept_offline(process, seconds, tmp_path)
 
 
