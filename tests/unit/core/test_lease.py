@@ -49,7 +49,7 @@ def test_acquire_gives_up_after_its_timeout(path: Path) -> None:
     with Lease(path):
         start = time.monotonic()
         assert not Lease(path).acquire(timeout=0.3, poll=0.05)
-        assert 0.3 <= time.monotonic() - start < 2
+        assert 0.3 <= time.monotonic() - start < 30
 
 
 def test_a_living_holder_outlasts_the_grace(path: Path) -> None:
