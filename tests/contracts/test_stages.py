@@ -1,0 +1,137 @@
+"""What every stage kind promises, on every task: it runs, opens again, and says what it costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from stagetree.core.reporting import Reporters, RunInfo
+from stagetree.models.load import load
+from stagetree.pipeline import runner
+from stagetree.pipeline.compose import compose
+from stagetree.pipeline.store import Store
+from stagetree.stages.base import STAGES, StageConfig
+
+TASKS = {
+    "ner": ("task=ner", "data=pii"),
+    "classification": ("task=classification", "data=sentiment"),
+}
+VARIANTS: dict[str, tuple[tuple[str, ...], ...]] = {}
+"""Overrides that give a stage kind another method, so that each method keeps the promises."""
+
+CASES = [
+    pytest.param(kind, task, words, id="-".join([kind, task, *words]).replace("stages.", ""))
+    for kind in STAGES
+    for task in TASKS
+    for words in ((), *VARIANTS.get(kind, ()))
+]
+SENTENCES = ["Call Anna Lee in Paris on Monday .", "Hi", "A splendid film , if a long one ."]
+COSTS = {"parameters", "bytes", "latency_ms", "latency_ms_p95"}
+
+
+@pytest.fixture(scope="module")
+def run_stage(tmp_path_factory: pytest.TempPathFactory):
+    """Return a function that runs the pipeline up to a stage kind in a store of its own."""
+    shared = tmp_path_factory.mktemp("contracts")
+
+    def run(compose_line: Any, *words: str, root: Path = shared) -> runner.PipelineResult:
+        line = [*words, "model=tiny", "debug=short", "numerics=fp32", "tracker=none"]
+        pipeline = compose(compose_line(line))
+        info = RunInfo("contract", root / "run", {})
+        return runner.run(pipeline, Store(root / "store"), shared / "cache", Reporters([]), info)
+
+    return run
+
+
+def _opened_elsewhere(directory: str) -> dict[str, Any]:
+    code = (
+        "import sys, json, hashlib, numpy as np; from stagetree.models.load import load\n"
+        "runner = load(sys.argv[1], threads=1)\n"
+        "batch = dict(runner.tokenizer(sys.argv[2:], padding=True, return_tensors='np'))\n"
+        "logits = np.ascontiguousarray(runner.logits(batch))\n"
+        "print(json.dumps({'digest': hashlib.sha256(logits).hexdigest(),"
+        " 'shape': logits.shape, 'labels': list(runner.labels)}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, directory, *SENTENCES],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("kind", list(STAGES))
+def test_the_config_is_a_schema_with_its_kind(kind: str) -> None:
+    stage = STAGES[kind]
+    config = OmegaConf.to_object(OmegaConf.structured(stage.Config))
+    assert isinstance(config, StageConfig)
+    assert config.kind == kind == stage.kind
+    assert isinstance(stage.VERSION, int)
+
+
+@pytest.mark.parametrize("kind", list(STAGES))
+def test_its_group_file_composes_and_shows_its_upstream(kind: str, in_project) -> None:
+    cfg = in_project([f"stage={kind}", "task=ner", "data=pii", "model=tiny"])
+    nodes = compose(cfg).nodes
+    assert nodes[-1].stage is STAGES[kind]
+    assert (len(nodes) > 1) == STAGES[kind].needs_input
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "task", "words"), CASES)
+def test_a_result_opens_in_a_new_process_with_equal_outputs(
+    kind: str, task: str, words: tuple[str, ...], run_stage, in_project
+) -> None:
+    result = run_stage(in_project, f"stage={kind}", *TASKS[task], *words)
+    row = result.stages[-1]
+    assert row.kind == kind
+    here = load(row.model_dir, threads=1)
+    batch = dict(here.tokenizer(SENTENCES, padding=True, return_tensors="np"))
+    logits = np.ascontiguousarray(here.logits(batch))
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    there = _opened_elsewhere(row.model_dir)
+    assert there["shape"] == list(logits.shape)
+    assert there["labels"] == list(here.labels)
+    assert there["digest"] == hashlib.sha256(logits).hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "task", "words"), CASES)
+def test_a_result_is_scored_and_measured(
+    kind: str, task: str, words: tuple[str, ...], run_stage, in_project
+) -> None:
+    result = run_stage(in_project, f"stage={kind}", *TASKS[task], *words)
+    (value,) = result.values
+    metrics = result.stages[-1].metrics
+    assert value in metrics.values()
+    assert set(metrics) >= COSTS
+    assert all(math.isfinite(number) for number in metrics.values())
+    held = sum(
+        f.stat().st_size for f in Path(result.stages[-1].model_dir).rglob("*") if f.is_file()
+    )
+    assert metrics["bytes"] == held
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "task", "words"), CASES)
+def test_the_same_again_in_an_empty_store_gives_the_same_score(
+    kind: str, task: str, words: tuple[str, ...], run_stage, in_project, tmp_path
+) -> None:
+    line = (f"stage={kind}", *TASKS[task], *words)
+    first, again = run_stage(in_project, *line), run_stage(in_project, *line, root=tmp_path)
+    assert [row.signature for row in again.stages] == [row.signature for row in first.stages]
+    assert not any(row.reused for row in again.stages)
+    assert again.values == first.values
