@@ -61,10 +61,11 @@ class Problem:
     labels: list[str]
     train: Dataset
     validation: Dataset
+    batch: int = BATCH
 
     @classmethod
-    def pii(cls) -> Problem:
-        """Return the default data as the default model reads it."""
+    def pii(cls, batch: int = BATCH) -> Problem:
+        """Return the default data as the default model reads it, to be trained in such batches."""
         corpus = load(SOURCES["pii"].Config(kind="pii"))
         task = TASKS["ner"](TASKS["ner"].Config(kind="ner"))
         tokenizer = huggingface.tokenizer(ModelConfig("minilm_l6"))
@@ -73,7 +74,7 @@ class Problem:
             task.encode(split, tokenizer, labels, 128)
             for split in (corpus.train, corpus.validation)
         )
-        return cls(task, tokenizer, labels, *splits)
+        return cls(task, tokenizer, labels, *splits, batch)
 
     def model(self, seed: int = 0) -> Any:
         """Return the pretrained model with a new head."""
@@ -103,7 +104,7 @@ def default_trainer(
 ) -> Trainer:
     arguments = TrainingArguments(
         output_dir=str(directory),
-        per_device_train_batch_size=BATCH,
+        per_device_train_batch_size=problem.batch,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -123,12 +124,12 @@ def default_trainer(
 def our_trainer(
     problem: Problem, model: Any, rows: Dataset, directory: Path, arithmetic: str
 ) -> StageTrainer:
-    config = TrainingConfig(batch_size=BATCH, epochs=1)
+    config = TrainingConfig(batch_size=problem.batch, epochs=1)
     steps = count(config, len(rows))
     return StageTrainer(
         model=model,
         rows=Rows(rows),
-        sampler=ShuffledRows(lengths_of(rows), BATCH, seed=0),
+        sampler=ShuffledRows(lengths_of(rows), problem.batch, seed=0),
         collate=Collate(problem.task.collator(problem.tokenizer)),
         objective=CrossEntropy(),
         config=config,
@@ -173,8 +174,9 @@ def losses_differ(problem: Problem, model: Any, rows: Dataset) -> float:
             our_trainer(problem, ours, rows, Path(name), "fp32"),
             default_trainer(problem, default, rows, Path(name)),
         )
-        for start in range(0, 5 * BATCH, BATCH):
-            chosen = Rows(rows.select_columns(COLUMNS)).__getitems__(range(start, start + BATCH))
+        size = problem.batch
+        for start in range(0, 5 * size, size):
+            chosen = Rows(rows.select_columns(COLUMNS)).__getitems__(range(start, start + size))
             batch = pair[1].data_collator(chosen)
             items = batch["labels"].ne(-100).sum()
             one, other = (
@@ -190,9 +192,10 @@ def main() -> None:
     parser.add_argument("--numerics", nargs="+", default=["fp32"], choices=numerics.NUMERICS)
     parser.add_argument("--examples", type=int, default=480)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=BATCH)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    problem = Problem.pii()
+    problem = Problem.pii(options.batch_size)
     model = problem.model()
     rows = problem.train.shuffle(seed=0).select(range(options.examples))
     lengths = lengths_of(rows)
