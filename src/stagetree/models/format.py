@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stagetree.core import atomic
+from stagetree.core import atomic, digests
 from stagetree.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = "stagetree.json"
+CARD = "README.md"
+"""The model card. People edit it, so the manifest says nothing of it."""
+
 FORMAT = 1
 """Version of the format; raising it makes older directories unreadable."""
 
@@ -33,7 +36,8 @@ class Manifest:
         numerics: Arithmetic it is meant to compute with.
         tokenizer: Whether the directory holds a tokenizer too.
         lineage: What it was made from and how, for people.
-        files: Size in bytes of every other file of the directory.
+        files: Size in bytes of every other file of the directory but the model card.
+        sha256: Hash of each of these files; none in directories written before there were hashes.
     """
 
     form: str
@@ -46,6 +50,7 @@ class Manifest:
     tokenizer: bool = True
     lineage: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, int] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 _TYPES: Mapping[str, type] = {
@@ -59,32 +64,41 @@ _TYPES: Mapping[str, type] = {
     "tokenizer": bool,
     "lineage": dict,
     "files": dict,
+    "sha256": dict,
 }
-_REQUIRED = frozenset(_TYPES) - {"numerics", "tokenizer", "lineage"}
+_REQUIRED = frozenset(_TYPES) - {"numerics", "tokenizer", "lineage", "sha256"}
 
 
 def write(directory: Path, manifest: Manifest) -> Manifest:
     """Write the manifest of a directory whose other files are complete.
 
     Returns:
-        The manifest with ``files`` filled in.
+        The manifest with ``files`` and ``sha256`` filled in.
     """
-    files = {
-        path.relative_to(directory).as_posix(): path.stat().st_size
+    paths = {
+        path.relative_to(directory).as_posix(): path
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file()
     }
-    whole = dataclasses.replace(manifest, labels=list(manifest.labels), files=files)
+    paths = {name: path for name, path in paths.items() if name not in (MANIFEST, CARD)}
+    whole = dataclasses.replace(
+        manifest,
+        labels=list(manifest.labels),
+        files={name: path.stat().st_size for name, path in paths.items()},
+        sha256={name: digests.sha256(path) for name, path in paths.items()},
+    )
     atomic.write_json(directory / MANIFEST, {"format": FORMAT, **dataclasses.asdict(whole)})
     return whole
 
 
 def read(directory: Path) -> Manifest:
-    """Return the manifest of a model directory, having looked at its files' sizes.
+    """Return the manifest of a model directory, having checked its files against it.
+
+    Sizes are compared each time, contents the first time in this process.
 
     Raises:
         ModelError: The directory, its manifest or one of its files is missing, malformed, of
-            another format, or not of the size it was written with.
+            another format, or not what it was written with.
     """
     manifest = _parse(directory / MANIFEST)
     for name, size in manifest.files.items():
@@ -94,7 +108,22 @@ def read(directory: Path) -> Manifest:
         found = path.stat().st_size
         if found != size:
             raise ModelError(f"{path} was altered: expected {size} bytes but got {found}")
+        _check_content(path, manifest.sha256.get(name))
     return manifest
+
+
+def _check_content(path: Path, expected: str | None) -> None:
+    if expected is None:
+        return
+    try:
+        found = digests.sha256(path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error}") from error
+    if found != expected:
+        raise ModelError(
+            f"{path} was altered: expected sha256 {expected} but got {found}; "
+            "copy the directory again from where it was made, or compute it again"
+        )
 
 
 def _parse(path: Path) -> Manifest:

@@ -10,11 +10,12 @@ from stagetree.core.errors import ModelError
 from stagetree.core.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from stagetree.models.format import Manifest
@@ -86,6 +87,51 @@ class Runner(ABC):
     @abstractmethod
     def limited(self, threads: int) -> AbstractContextManager[None]:
         """Compute with this many CPU threads inside the block."""
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """Yield every weight tensor, each once, zero exactly where the weight is zero.
+
+        By default they are the floating-point tensors of the directory's safetensors files; a
+        form that stores weights otherwise says so here.
+        """
+        from safetensors import safe_open
+
+        for path in sorted(self.directory.rglob("*.safetensors")):
+            with safe_open(path, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                    tensor = tensors.get_tensor(name)
+                    if tensor.is_floating_point():
+                        yield tensor
+
+    def flops(self, batch: Mapping[str, Any]) -> float | None:
+        """Return the floating-point operations of a batch's products, two a multiply-add.
+
+        Products of quantised numbers count as if they were of floating-point ones. ``None``
+        where the form cannot tell.
+        """
+        return None
+
+    def peak_memory(self, batches: Callable[[int], Mapping[str, Any]], size: int) -> float | None:
+        """Return the bytes that the model and one forward pass of a batch hold at most.
+
+        By default a second copy of the model is opened and asked once while the resident memory
+        of the process is watched (Linux only): memory that the process held free already makes
+        the number too small.
+
+        Args:
+            batches: Gives a batch of any size.
+            size: The size of the batch.
+
+        Returns:
+            The bytes, or ``None`` where that cannot be told.
+        """
+        from stagetree.models.resident import growth
+
+        def run() -> None:
+            kind = type(self)
+            kind.open(self.directory, self.manifest, 1, self.numerics).logits(batches(size))
+
+        return growth(run)
 
     @property
     def task(self) -> str:

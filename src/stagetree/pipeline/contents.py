@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stagetree.core import digests
 from stagetree.core.atomic import sync_directory
 from stagetree.core.errors import StoreError
 from stagetree.pipeline.record import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_verified: dict[str, tuple[int, int, int, str]] = {}
-"""Files whose content this process knows: path -> size, mtime, ctime, sha256."""
 
 
 def seal(directory: Path) -> dict[str, StoredFile]:
@@ -32,9 +29,9 @@ def seal(directory: Path) -> dict[str, StoredFile]:
             sync_directory(path)
             continue
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-            files[path.relative_to(directory).as_posix()] = StoredFile(file.tell(), digest)
+        found = StoredFile(path.stat().st_size, digests.sha256(path))
+        files[path.relative_to(directory).as_posix()] = found
     sync_directory(directory)
     if not files:
         raise StoreError(f"expected the stage to fill {directory} with its result but it is empty")
@@ -44,7 +41,7 @@ def seal(directory: Path) -> dict[str, StoredFile]:
 def trust(directory: Path, files: Mapping[str, StoredFile]) -> None:
     """Note that these files were just written by this process, so as not to read them again."""
     for name, expected in files.items():
-        _remember(directory / name, expected.sha256)
+        digests.trust(directory / name, expected.sha256)
 
 
 def damage(directory: Path, files: Mapping[str, StoredFile]) -> str:
@@ -80,22 +77,10 @@ def tree_size(directory: Path) -> int:
 
 
 def _fault(path: Path, expected: StoredFile) -> str:
-    stamp = path.stat()
-    if stamp.st_size != expected.bytes:
-        return f"was stored with {expected.bytes} bytes but has {stamp.st_size}"
-    if _verified.get(str(path)) == _key(stamp, expected.sha256):
-        return ""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = path.stat().st_size
+    if size != expected.bytes:
+        return f"was stored with {expected.bytes} bytes but has {size}"
+    digest = digests.sha256(path)
     if digest != expected.sha256:
         return f"was stored with sha256 {expected.sha256} but has {digest}"
-    _verified[str(path)] = _key(stamp, digest)
     return ""
-
-
-def _remember(path: Path, sha256: str) -> None:
-    _verified[str(path)] = _key(path.stat(), sha256)
-
-
-def _key(stamp: os.stat_result, sha256: str) -> tuple[int, int, int, str]:
-    return (stamp.st_size, stamp.st_mtime_ns, stamp.st_ctime_ns, sha256)

@@ -54,6 +54,26 @@ def test_a_file_of_another_size_is_named(directory):
         model_format.read(directory)
 
 
+def test_a_file_of_the_same_size_and_other_content_is_named(directory):
+    (directory / "model.safetensors").write_bytes(b"54321")
+    with pytest.raises(ModelError, match=r"model\.safetensors was altered: expected sha256 5994"):
+        model_format.read(directory)
+
+
+def test_a_directory_without_hashes_still_opens(directory):
+    _rewrite(directory, sha256="gone")
+    (directory / "model.safetensors").write_bytes(b"54321")
+    assert model_format.read(directory).files == {"model.safetensors": 5}
+
+
+def test_the_model_card_may_be_edited(directory):
+    (directory / "README.md").write_text("A card.")
+    manifest = model_format.read(directory)
+    assert model_format.write(directory, manifest).files == {"model.safetensors": 5}
+    (directory / "README.md").write_text("Another card.")
+    assert model_format.read(directory) == manifest
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

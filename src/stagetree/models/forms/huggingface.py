@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from stagetree.models.runner import FORMS, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
+    import torch
     from transformers import PreTrainedModel
 
     from stagetree.models.format import Manifest
@@ -79,6 +80,32 @@ class TorchRunner(Runner):
             logits = self.model(**inputs).logits
         found: np.ndarray = logits.float().cpu().numpy()
         return found
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """See :meth:`Runner.weights`: the parameters of the open model."""
+        yield from self.model.parameters()
+
+    def flops(self, batch: Mapping[str, Any]) -> float | None:
+        """See :meth:`Runner.flops`: PyTorch's own count, attention included."""
+        from stagetree.models.torch_flops import counted
+
+        return counted(lambda: self.logits(batch))
+
+    def peak_memory(self, batches: Callable[[int], Mapping[str, Any]], size: int) -> float | None:
+        """See :meth:`Runner.peak_memory`: the bytes of the model's and the pass's tensors.
+
+        That is exact and the same on every machine, without what kernels take while they run.
+        """
+        from itertools import chain
+
+        from stagetree.models.live_memory import peak_of
+
+        tensors = {
+            tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+            for tensor in chain(self.model.parameters(), self.model.buffers())
+        }
+        pass_peak = peak_of(lambda count: self.logits(batches(count)), size)
+        return float(sum(tensors.values())) + pass_peak
 
     @contextlib.contextmanager
     def limited(self, threads: int) -> Iterator[None]:

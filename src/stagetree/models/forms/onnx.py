@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import torch
     from transformers import PreTrainedModel
 
     from stagetree.models.format import Manifest
@@ -64,6 +65,18 @@ class OnnxRunner(Runner):
 
         found: np.ndarray = self._session.run(["logits"], feed(self._inputs, batch))[0]
         return found.astype(np.float32, copy=False)
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """See :meth:`Runner.weights`: the tensors of the graph."""
+        from stagetree.models.onnx_graph import weights
+
+        return weights(self.directory / FILE)
+
+    def flops(self, batch: Mapping[str, Any]) -> float | None:
+        """See :meth:`Runner.flops`: the shapes of all products, as ONNX Runtime saw them."""
+        from stagetree.models.onnx_graph import flops
+
+        return flops(self.directory / FILE, feed(self._inputs, batch))
 
     @contextlib.contextmanager
     def limited(self, threads: int) -> Iterator[None]:
