@@ -40,16 +40,20 @@ folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
 for round in range(rounds):
     while not (folder / f"go{round}").exists():
         time.sleep(0.001)
-    lease = Lease(folder / f"{round}.lock", heartbeat=0.1, grace=0.5)
-    end = time.monotonic() + (1.2 if round % 2 else 0.3)
-    won = False
-    while not won and time.monotonic() < end:
+    lease = Lease(folder / f"{round}.lock", heartbeat=0.1, grace=3.0)
+    log, done = folder / f"{round}.log", folder / f"{round}.done"
+    won, end = False, None
+    while not won and (end is None or time.monotonic() < end):
         won = lease.try_acquire()
+        if end is None and log.exists():
+            end = time.monotonic() + 0.3
+        time.sleep(0.001)
     if won:
-        append_line(folder / f"{round}.log", str(os.getpid()))
-        time.sleep(max(0.0, end + 0.3 - time.monotonic()))
+        append_line(log, str(os.getpid()))
+        while not done.exists() or len(done.read_text().split()) < 19:
+            time.sleep(0.01)
         if not lease.held():
-            append_line(folder / f"{round}.log", "lost")
+            append_line(log, "lost")
     append_line(folder / f"{round}.done", "1")
 """
 
