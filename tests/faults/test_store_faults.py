@@ -168,7 +168,7 @@ def test_a_paused_worker_that_wakes_up_cannot_overwrite(start, store) -> None:
 
 def test_workers_that_want_the_same_node_compute_it_once(start, store) -> None:
     workers = [start(WORKER, store.root, "same", "0.3") for _ in range(5)]
-    ends = [worker.communicate(timeout=60) for worker in workers]
+    ends = [worker.communicate(timeout=240) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 5, ends
     assert len((store.root.parent / "log").read_text().split()) == 1
     assert store.get(NODE) is not None

@@ -56,7 +56,7 @@ def run(tmp_path):
             env=kept | {"NETRC": str(tmp_path / "netrc"), "no_proxy": "127.0.0.1"} | environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             stdin=subprocess.DEVNULL,
             check=False,
         )

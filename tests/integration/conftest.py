@@ -42,7 +42,7 @@ class Shell:
     def run(self, *words: str, code: int = 0) -> str:
         """Run a search to its end and return everything it said."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == code, out + err
         return out + err
 
@@ -75,7 +75,7 @@ class Shell:
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not condition():
             assert time.monotonic() < end, "the app did not get there"
             time.sleep(0.05)

@@ -52,7 +52,7 @@ def test_the_objective_is_the_mean_of_the_runs_of_each_seed(command) -> None:
 def test_a_run_stopped_in_its_second_seed_goes_on_there(command) -> None:
     line = ("seeds=[1,2]", *ONE, "debug.max_steps=300")
     process = command.start(*line)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     partial = command.root / "store" / "partial"
     while not (
         len(list(command.root.glob("store/*/*/record.json"))) == 1

@@ -134,7 +134,7 @@ def test_a_plan_reports_every_fault_without_loading_torch(command) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
-        env=command.environment(), capture_output=True, text=True, timeout=100, check=False,
+        env=command.environment(), capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "Did you mean 'stages.finetune.epochs'?" in done.stderr
@@ -243,7 +243,7 @@ def test_the_shell_completes_names_of_studies(command) -> None:
         env=command.environment(
             _STAGETREE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="4"
         ),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.stdout.split() == ["alpha", "alpine"], done.stderr
 

@@ -191,7 +191,7 @@ def test_a_signal_ends_resumably(shell, number: int, code: int, launcher: str) -
     process = shell.start(*line)
     shell.wait_for_starts(2)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == code, out + err
     assert "the same line again goes on" in err
     assert "Traceback" not in err

@@ -158,7 +158,7 @@ def test_two_processes_fetch_at_once(cache, local_asset):
     ]
     for worker in workers:
         worker.start()
-    places = {results.get(timeout=60) for _ in workers}
+    places = {results.get(timeout=240) for _ in workers}
     for worker in workers:
         worker.join()
     assert len(places) == 1
