@@ -40,6 +40,11 @@ class Alone:
     seed: int
     numerics: str
 
+    @property
+    def cache(self) -> Path:
+        """Return a directory for what may be computed again."""
+        return self.scratch / "cache"
+
     def stepped(self, step: int, total: int, logs: Any) -> None:
         """Hear nothing."""
 

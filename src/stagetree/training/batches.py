@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TEACHER_LOGITS = "teacher_logits"
 """Key of a teacher's logits in a row and in a collated batch."""
 
+ROWS = "rows"
+"""Key of a row's number in its split, and of those of a collated batch."""
+
 Collator = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
 
 
@@ -67,11 +70,20 @@ def lengths_of(rows: Dataset) -> np.ndarray:
 
 
 class Rows(TorchDataset[Mapping[str, Any]]):
-    """Encoded rows as PyTorch's loader wants them, with a teacher's logits where there are any."""
+    """Encoded rows as PyTorch's loader wants them, with a teacher's logits where there are any.
 
-    def __init__(self, rows: Dataset, soft_targets: SoftTargets | None = None) -> None:
+    Args:
+        rows: What ``task.encode`` made.
+        soft_targets: A teacher's logits.
+        numbered: Whether rows say which they are, as ``ROWS``.
+    """
+
+    def __init__(
+        self, rows: Dataset, soft_targets: SoftTargets | None = None, numbered: bool = False
+    ) -> None:
         self._rows = rows
         self._soft_targets = soft_targets
+        self._numbered = numbered
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -89,6 +101,9 @@ class Rows(TorchDataset[Mapping[str, Any]]):
         if self._soft_targets is not None:
             for row, index in zip(rows, indices, strict=True):
                 row[TEACHER_LOGITS] = self._soft_targets[index]
+        if self._numbered:
+            for row, index in zip(rows, indices, strict=True):
+                row[ROWS] = index
         return rows
 
 
@@ -107,7 +122,10 @@ class Collate:
         import torch
 
         taught = [row.pop(TEACHER_LOGITS) for row in rows if TEACHER_LOGITS in row]
+        numbers = [row.pop(ROWS) for row in rows if ROWS in row]
         batch = {name: value for name, value in self._collator(rows).items() if name != "length"}
         if taught:
             batch[TEACHER_LOGITS] = torch.from_numpy(np.concatenate(taught))
+        if numbers:
+            batch[ROWS] = torch.tensor(numbers)
         return batch

@@ -10,17 +10,19 @@ from transformers import TrainerCallback
 
 from stagetree.training.freezing import Unfreezer
 from stagetree.training.steps import Steps
+from stagetree.training.trunk import Trunk
 
 
 class Unfreeze(TrainerCallback):  # type: ignore[misc]
     """Freezes and unfreezes before every step."""
 
-    def __init__(self, unfreezer: Unfreezer) -> None:
+    def __init__(self, unfreezer: Unfreezer, trunk: Trunk) -> None:
         self._unfreezer = unfreezer
+        self._trunk = trunk
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Freeze for the coming step."""
-        self._unfreezer.before_step(state.global_step)
+        self._trunk.enter(self._unfreezer.before_step(state.global_step))
 
 
 class EvaluateAt(TrainerCallback):  # type: ignore[misc]

@@ -18,7 +18,7 @@ _AT_LEAST = {
     "eval_batch_size": 1,
 }
 _POSITIVE = ("learning_rate", "epochs", "adam_epsilon")
-_NOT_NEGATIVE = ("weight_decay", "max_grad_norm")
+_NOT_NEGATIVE = ("weight_decay", "max_grad_norm", "reuse_gb")
 _FRACTIONS = ("warmup", "decay")
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "label_smoothing")
 

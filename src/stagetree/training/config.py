@@ -23,10 +23,13 @@ class Phase:
         until: The phase ends at this fraction (0..1] of the training steps.
         layers: How many of the top encoder layers train; the head always does. ``-1`` is all
             of them and the embeddings.
+        frozen_dropout: Whether frozen layers still drop out. By default they compute as they do
+            in evaluation, so that their outputs can be reused.
     """
 
     until: float = 1.0
     layers: int = -1
+    frozen_dropout: bool = False
 
 
 @dataclass
@@ -51,6 +54,10 @@ class TrainingConfig:
         dropout: Replaces every dropout probability of the model's config when given.
         layer_decay: Learning rate of each layer relative to the layer above it, in (0, 1].
         unfreeze: Phases of gradual unfreezing; empty trains everything from the start.
+        reuse: Whether outputs of frozen layers are computed once a row and kept on disk while
+            they stay frozen; without it they are computed again each time, to the same numbers.
+        reuse_gb: Most that outputs of frozen layers may take on disk, of all trials together;
+            never more than half of what is free. A phase that needs more does without.
         evaluations: How often in the stage the validation split is scored, evenly spaced.
         patience: Stop after this many evaluations without a new best; 0 never stops early.
         max_length: Longest input in sub-words, special tokens included.
@@ -74,6 +81,8 @@ class TrainingConfig:
     dropout: float | None = None
     layer_decay: float = 1.0
     unfreeze: list[Phase] = field(default_factory=list)
+    reuse: bool = field(default=True, metadata={"affects_result": False})
+    reuse_gb: float = field(default=4.0, metadata={"affects_result": False})
     evaluations: int = 5
     patience: int = 0
     max_length: int = 128

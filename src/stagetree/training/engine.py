@@ -13,7 +13,8 @@ import torch
 
 from stagetree.core.errors import TrialPruned
 from stagetree.training import checkpoint, numerics
-from stagetree.training.batches import Collate, Rows, ShuffledRows, lengths_of
+from stagetree.training.activations import ActivationStore
+from stagetree.training.batches import ROWS, Collate, Rows, ShuffledRows, lengths_of
 from stagetree.training.callbacks import EvaluateAt, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import TrainingConfig
@@ -23,6 +24,7 @@ from stagetree.training.memory import BatchSize
 from stagetree.training.progress import Evaluation, Progress
 from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
+from stagetree.training.trunk import TRAIN, VALIDATION, Trunk
 from stagetree.training.unpadding import unpadded
 from stagetree.training.vocabulary import compact
 
@@ -40,6 +42,10 @@ class Context(Protocol):
     @property
     def scratch(self) -> Path:
         """Directory for checkpoints."""
+
+    @property
+    def cache(self) -> Path:
+        """Directory for what may be computed again at any time."""
 
     @property
     def seed(self) -> int:
@@ -96,7 +102,7 @@ def train(
     """
     model, tokenizer, rows = learner.model, learner.tokenizer, lessons.validation
     size = eval_batch or BatchSize(config.eval_batch_size, "eval_batch_size")
-    evaluator = Evaluator(task, tokenizer, rows, learner.labels, size)
+    evaluator = Evaluator(task, tokenizer, rows, learner.labels, size, bool(config.unfreeze))
     with (
         numerics.apply(context.numerics),
         compact(model, tokenizer, lessons.train, rows) as vocabulary,
@@ -124,11 +130,21 @@ def _trainer(
     run: _Run,
 ) -> StageTrainer:
     lengths = lengths_of(lessons.train)
+    collate = Collate(task.collator(learner.tokenizer))
+    store = ActivationStore(context.cache / "activations", config.reuse_gb)
+    trunk = Trunk(
+        learner.model,
+        {TRAIN: lessons.train, VALIDATION: lessons.validation},
+        collate,
+        context.numerics,
+        whole=bool(objective.asks),
+        store=store if config.reuse else None,
+    )
     trainer = StageTrainer(
         model=learner.model,
-        rows=Rows(lessons.train, lessons.soft_targets),
+        rows=Rows(lessons.train, lessons.soft_targets, numbered=bool(config.unfreeze)),
         sampler=ShuffledRows(lengths, config.batch_size, context.seed),
-        collate=Collate(task.collator(learner.tokenizer)),
+        collate=collate,
         objective=objective,
         config=config,
         steps=run.steps,
@@ -138,10 +154,11 @@ def _trainer(
         evaluated=run.evaluate,
         saved=run.save,
         callbacks=[],
+        trunk=trunk,
     )
     if config.unfreeze:
         unfreezer = Unfreezer(learner.model, config.unfreeze, run.steps.total)
-        trainer.add_callback(Unfreeze(unfreezer))
+        trainer.add_callback(Unfreeze(unfreezer, trunk))
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
     trainer.add_callback(EvaluateAt(run.steps, run.told))
     return trainer
@@ -183,8 +200,10 @@ class _Run:
 
         def forward(batch: Mapping[str, torch.Tensor]) -> np.ndarray:
             on_device = {name: value.to(model.device) for name, value in batch.items()}
+            numbers = on_device.pop(ROWS, None)
             with (
                 torch.inference_mode(),
+                trainer.trunk.feeding(VALIDATION, numbers, on_device),
                 numerics.autocast(self._context.numerics, model.device.type),
             ):
                 logits: np.ndarray = model(**on_device).logits.float().cpu().numpy()

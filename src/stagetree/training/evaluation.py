@@ -32,6 +32,7 @@ class Evaluator:
         labels: Label names.
         batch_size: Rows a forward pass; does not change the scores. Halved when they do not fit
             into memory.
+        numbered: Whether batches say of which rows they are; see :class:`Rows`.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Evaluator:
         rows: Dataset,
         labels: Sequence[str],
         batch_size: BatchSize,
+        numbered: bool = False,
     ) -> None:
         self._task = task
         self._labels = list(labels)
-        self._batches = Batches(task, tokenizer, rows, batch_size)
+        self._batches = Batches(task, tokenizer, rows, batch_size, numbered)
 
     def __call__(self, forward: Forward) -> tuple[Scores, float | None]:
         """Return the scores of ``forward``'s logits and their mean cross entropy.
@@ -59,9 +61,14 @@ class Batches:
     """Rows as padded batches of like length, and logits over them in the order of the rows."""
 
     def __init__(
-        self, task: Task, tokenizer: PreTrainedTokenizerBase, rows: Dataset, batch_size: BatchSize
+        self,
+        task: Task,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Dataset,
+        batch_size: BatchSize,
+        numbered: bool = False,
     ) -> None:
-        self._rows = Rows(rows)
+        self._rows = Rows(rows, numbered=numbered)
         self._lengths = lengths_of(rows)
         self._collate = Collate(task.collator(tokenizer))
         self._batch_size = batch_size

@@ -87,15 +87,19 @@ class Unfreezer:
 
     def __init__(self, model: PreTrainedModel, phases: Sequence[Phase], total_steps: int) -> None:
         self._weights = list(zip(model.parameters(), depths(model), strict=True))
-        self._ends = [(round(phase.until * total_steps), phase.layers) for phase in phases]
+        self._ends = [(round(phase.until * total_steps), phase) for phase in phases]
         self._layers: int | None = None
 
-    def before_step(self, step: int) -> None:
-        """Freeze and unfreeze for the optimiser step after the first ``step`` ones."""
-        layers = next((layers for end, layers in self._ends if step < end), ALL)
-        if layers == self._layers:
-            return
-        self._layers = layers
-        for weight, depth in self._weights:
-            weight.requires_grad_(layers == ALL or depth <= layers)
-            weight.grad = None
+    def before_step(self, step: int) -> Phase:
+        """Freeze and unfreeze for the optimiser step after the first ``step`` ones.
+
+        Returns:
+            The phase of that step.
+        """
+        phase = next((phase for end, phase in self._ends if step < end), Phase())
+        if phase.layers != self._layers:
+            self._layers = phase.layers
+            for weight, depth in self._weights:
+                weight.requires_grad_(phase.layers == ALL or depth <= phase.layers)
+                weight.grad = None
+        return phase

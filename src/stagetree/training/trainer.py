@@ -14,10 +14,12 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, get_schedu
 from stagetree.core.errors import TrialFailed
 from stagetree.models.quiet import quiet
 from stagetree.training import checkpoint, numerics, randomness
+from stagetree.training.batches import ROWS, TEACHER_LOGITS
 from stagetree.training.config import Schedule, TrainingConfig
 from stagetree.training.dropout import FastDropout
 from stagetree.training.freezing import parameter_groups
 from stagetree.training.steps import Steps
+from stagetree.training.trunk import TRAIN, Trunk
 
 if TYPE_CHECKING:
     from torch.utils.data import Sampler
@@ -46,6 +48,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         evaluated: Called as ``evaluated(trainer)`` where the model is to be evaluated.
         saved: Called as ``saved(trainer)`` where a checkpoint is to be written.
         callbacks: What else happens between steps.
+        trunk: Gives the outputs of frozen layers.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         evaluated: Callable[[StageTrainer], None],
         saved: Callable[[StageTrainer], None],
         callbacks: list[TrainerCallback],
+        trunk: Trunk | None = None,
     ) -> None:
         self._config = config
         self._steps = steps
         self._sampler = sampler
         self._objective = objective
+        self.trunk = trunk or Trunk(model, {}, collate, arithmetic, whole=True, store=None)
         self._arithmetic = arithmetic
         self._dropout = FastDropout(seed)
         self._evaluated = evaluated
@@ -182,7 +187,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """Return the objective's loss, over the labelled positions of the whole step."""
         extras = {name: inputs.pop(name) for name in list(inputs) if name in _NOT_FOR_THE_MODEL}
-        outputs = model(**inputs, **self._objective.asks)
+        with self.trunk.feeding(TRAIN, extras.get(ROWS), inputs):
+            outputs = model(**inputs, **self._objective.asks)
         loss = self._objective(outputs, extras["labels"], extras)
         loss = loss / torch.clamp(torch.as_tensor(num_items_in_batch), min=1)
         return (loss, outputs) if return_outputs else loss
@@ -257,7 +263,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return 0
 
 
-_NOT_FOR_THE_MODEL = frozenset({"labels", "teacher_logits"})
+_NOT_FOR_THE_MODEL = frozenset({"labels", TEACHER_LOGITS, ROWS})
 
 
 def arguments(

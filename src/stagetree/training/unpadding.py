@@ -37,6 +37,17 @@ _ENCODERS = {
 """Where models keep an encoder whose positions are set before it, by type of model."""
 
 
+def encoder_of(model: PreTrainedModel) -> Any:
+    """Return the stack of layers of ``model``, or ``None`` where positions are not set before it.
+
+    It takes hidden states and a mask, and gives hidden states.
+    """
+    name = _ENCODERS.get(model.config.model_type)
+    if name is None or getattr(model.config, "is_decoder", False):
+        return None
+    return getattr(model.base_model, name, None)
+
+
 @contextlib.contextmanager
 def unpadded(model: PreTrainedModel) -> Iterator[bool]:
     """Let the encoder of ``model`` skip padding inside the block, while it is in training mode.
@@ -47,9 +58,8 @@ def unpadded(model: PreTrainedModel) -> Iterator[bool]:
     Yields:
         Whether this kind of model can; others are left as they are.
     """
-    name = _ENCODERS.get(model.config.model_type)
-    encoder = getattr(model.base_model, name, None) if name else None
-    if encoder is None or getattr(model.config, "is_decoder", False):
+    encoder = encoder_of(model)
+    if encoder is None:
         yield False
         return
     packing = _Packing()

@@ -137,6 +137,10 @@ class Heard:
     evaluations: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     interrupt: Callable[[float], None] = lambda fraction: None
 
+    @property
+    def cache(self) -> Path:
+        return self.scratch / "cache"
+
     def stepped(self, step: int, total: int, logs: Any) -> None:
         self.steps.append((step, total, dict(logs)))
 
