@@ -3,9 +3,12 @@
 MiniLM-L6 (BERT, 6 layers of 384) learns to find personal data in text on one thread, every
 measurement in an own process with an empty cache. Times are CPU seconds of the process from the
 first step on: ``fill`` until the first batch's outputs are at hand, ``step`` the mean of the
-others. ``full`` trains every layer. A live teacher answers every batch again; a stored one each
-row once, in the fill. ``difference`` is the largest of the final fp32 weights, with reuse and
-without; of a live teacher it is that of rounding in other batches.
+others. ``full`` trains every layer. ``diff`` is the largest difference of the final fp32 weights,
+with reuse and without; under a live teacher it is that of rounding in other batches.
+
+A teacher of the same size, or of 12 layers of 768, has a student of 3 layers. It answers every
+batch again where it is live; where it is stored, each row once, in the fill. ``--teacher-epochs``
+is how often the rows come round, in epochs times trials.
 Needs ``stagetree assets get minilm_l6 pii``.
 
     OMP_NUM_THREADS=1 python benchmarks/stage_reuse.py
@@ -29,6 +32,7 @@ from transformers import TrainerCallback
 
 from equal_quality import Alone
 from machine import describe, table
+from stagetree.models.student import select_layers, spread
 from stagetree.training import engine
 from stagetree.training.batches import TEACHER_LOGITS
 from stagetree.training.config import Phase, TrainingConfig
@@ -46,6 +50,8 @@ CASES = {
     "head reused": {"layers": 0, "reuse": True},
     "live teacher": {"teacher": "live"},
     "stored teacher": {"teacher": "stored"},
+    "live teacher 12x768": {"teacher": "live", "large": True},
+    "stored teacher 12x768": {"teacher": "stored", "large": True},
 }
 """What is measured: name and options of :func:`measure`; a new case is a new line."""
 
@@ -55,6 +61,7 @@ PAIRS = (
     ("head reused", "head"),
     ("head reused", "full"),
     ("stored teacher", "live teacher"),
+    ("stored teacher 12x768", "live teacher 12x768"),
 )
 """Which cases are set against each other."""
 
@@ -100,12 +107,22 @@ class LiveTeacher:
         self.inputs = dict(kwargs)
 
 
+def teacher_of(problem: Problem, large: bool) -> Any:
+    """Return a teacher with a random head; the large one is random altogether."""
+    model = problem.model(seed=1)
+    if large:
+        sizes = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12}
+        config = {**model.config.to_dict(), **sizes, "intermediate_size": 3072}
+        model = type(model)(type(model.config).from_dict(config))
+    return model.eval()
+
+
 class TeacherRunner:
     """A teacher as ``soft_targets`` asks for it."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, model: Any) -> None:
         self.tokenizer = problem.tokenizer
-        self._model = problem.model(seed=1).eval()
+        self._model = model
 
     def logits(self, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
         """Return the teacher's logits of a padded batch."""
@@ -121,6 +138,7 @@ def measure(
     layers: int = -1,
     reuse: bool = True,
     teacher: str = "",
+    large: bool = False,
 ) -> dict[str, float]:
     """Train once; write the weights to ``output`` and return the seconds."""
     problem = Problem.pii()
@@ -132,15 +150,19 @@ def measure(
     )
     model, clock, taught, begin = problem.model(), Clock(), None, 0.0
     objective: Any = Distillation() if teacher else CrossEntropy()
+    if teacher:  # the student that the stage makes of its input: every second layer
+        torch.manual_seed(1)
+        taught_by = teacher_of(problem, large)
+        model = select_layers(model, spread(6, 3))
     if teacher == "live":
-        objective = LiveTeacher(problem.model(seed=1))
+        objective = LiveTeacher(taught_by)
         objective.watch(model)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         begin = time.process_time()
         if teacher == "stored":
             size = BatchSize(64, "teacher")
-            runner: Any = TeacherRunner(problem)
+            runner: Any = TeacherRunner(problem, taught_by)
             begin = time.process_time()
             taught = soft_targets(runner, problem.task, rows, rows, place / "t", size)
         filled = time.process_time() - begin

@@ -76,6 +76,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         self.trunk = trunk or Trunk(model, {}, collate, arithmetic, whole=True, store=None)
         self._arithmetic = arithmetic
         self._dropout = FastDropout(seed)
+        self._weights = list(model.parameters())
         self._evaluated = evaluated
         self._saved = saved
         _forget_precision()
@@ -101,6 +102,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def release(self) -> None:
         """Let go of model, optimiser and data, which a cycle through callbacks would keep."""
         self.callback_handler.callbacks.clear()
+        self._weights.clear()
         for holder in (self, self.callback_handler):
             holder.model = holder.optimizer = holder.lr_scheduler = None
         self.callback_handler.train_dataloader = None
@@ -247,12 +249,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
     def _clip_grad_norm(self, model: Any) -> torch.Tensor:
         """Clip gradients; those that are short enough are not even multiplied by one."""
-        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if norm > self._config.max_grad_norm:
-            torch.nn.utils.clip_grads_with_norm_(
-                model.parameters(), self._config.max_grad_norm, norm
-            )
+            torch.nn.utils.clip_grads_with_norm_(self._weights, self._config.max_grad_norm, norm)
         return norm
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import pytest
@@ -104,3 +105,33 @@ def test_processes_at_once_agree(tmp_path):
     outputs = [worker.communicate(timeout=120)[0].split() for worker in workers]
     assert [output[-1] for output in outputs] == ["1000", "1000"]
     assert [path.name for path in root.iterdir()] == ["abc"]
+
+
+READER = """
+import sys
+from pathlib import Path
+
+from stagetree.data.tokenized import tokenized
+
+def build():
+    raise SystemExit("made again")
+
+rows = tokenized("abc", build, Path(sys.argv[1]))
+assert rows[999]["input_ids"] == [4]
+for line in Path("/proc/self/maps").read_text().splitlines():
+    if line.endswith(".arrow"):
+        print(*line.split()[4:])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_later_processes_map_the_same_file_and_make_nothing(tmp_path, fresh_process):
+    tokenized("abc", _rows, tmp_path)
+    command = [sys.executable, "-c", READER, str(tmp_path)]
+    seen = [
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+        for _ in range(2)
+    ]
+    assert seen[0] == seen[1]
+    [file] = tmp_path.glob("abc/*.arrow")
+    assert seen[0].split() == [str(file.stat().st_ino), str(file)]

@@ -9,6 +9,7 @@ from stagetree.models.load import load
 from stagetree.stages.base import STAGES, Upstream
 from stagetree.stages.distill import Distill, DistillConfig, StudentConfig
 from stagetree.stages.finetune import Finetune, FinetuneConfig
+from stagetree.training.config import Phase
 
 WEAK = {"learning_rate": 5e-3, "epochs": 6.0, "batch_size": 8, "max_length": 32}
 BEFORE = [Upstream("finetune", "finetune"), Upstream("other", "finetune")]
@@ -100,3 +101,14 @@ def test_too_many_layers_are_refused(make_context, teacher):
     context, _ = make_context("student", {"teacher": teacher, "input": teacher})
     with pytest.raises(ModelError, match="at most 2"):
         Distill.run(DistillConfig(**WEAK, student=StudentConfig(layers=5)), context)
+
+
+def test_reuse_of_frozen_layers_changes_no_number(teacher, make_context):
+    results = []
+    for reuse in (True, False):
+        context, evaluations = make_context("student", {"teacher": teacher, "input": teacher})
+        phases = [Phase(0.5, 0), Phase(1.0)]
+        student = StudentConfig(layers=0)
+        Distill.run(DistillConfig(**WEAK, unfreeze=phases, reuse=reuse, student=student), context)
+        results.append(((context.output / "model.safetensors").read_bytes(), evaluations))
+    assert results[0] == results[1]
