@@ -1,10 +1,11 @@
 """What reuse inside a stage saves: frozen layers, and a teacher's outputs.
 
 MiniLM-L6 (BERT, 6 layers of 384) learns to find personal data in text on one thread, every
-measurement in an own process with an empty cache. Times are CPU seconds of the process from the
-first step on: ``fill`` until the first batch's outputs are at hand, ``step`` the mean of the
-others. ``full`` trains every layer. ``diff`` is the largest difference of the final fp32 weights,
-with reuse and without; under a live teacher it is that of rounding in other batches.
+measurement in an own process with an empty cache. Times are CPU time of the process from the first
+step on: ``step`` is the mean from the end of one to the end of the next, loading of rows and all,
+``fill`` what comes on top in the first. ``full`` trains every layer. ``diff`` is the largest
+difference of the final fp32 weights, with reuse and without; under a live teacher it is that of
+rounding in other batches.
 
 A teacher of the same size, or of 12 layers of 768, has a student of 3 layers. It answers every
 batch again where it is live; where it is stored, each row once, in the fill. ``--teacher-epochs``
@@ -66,7 +67,7 @@ PAIRS = (
 """Which cases are set against each other."""
 
 
-class Clock(TrainerCallback):
+class StepClock(TrainerCallback):
     """Takes the CPU time at the beginning and at the end of every step."""
 
     def __init__(self) -> None:
@@ -148,7 +149,7 @@ def measure(
     config = TrainingConfig(
         batch_size=BATCH, epochs=epochs, unfreeze=phases, reuse=reuse, evaluations=1
     )
-    model, clock, taught, begin = problem.model(), Clock(), None, 0.0
+    model, clock, taught, begin = problem.model(), StepClock(), None, 0.0
     objective: Any = Distillation() if teacher else CrossEntropy()
     if teacher:  # the student that the stage makes of its input: every second layer
         torch.manual_seed(1)
@@ -171,12 +172,12 @@ def measure(
         lessons = Lessons(rows, validation, taught)
         engine.train(learner, lessons, problem.task, config, objective, Alone(place, 0, "fp32"))
     torch.save(model.state_dict(), output)
-    taken = np.array(clock.ends) - np.array(clock.begins)
-    step = float(taken[1:].mean())
-    return {"fill": filled + float(taken[0]) - step, "step": step, "steps": len(taken)}
+    step = float(np.diff(clock.ends).mean())
+    first = clock.ends[0] - clock.begins[0]
+    return {"fill": filled + first - step, "step": step, "steps": len(clock.ends)}
 
 
-def _first(clock: Clock) -> None:
+def _first(clock: StepClock) -> None:
     """Let ``clock`` be the first of all callbacks that the engine adds."""
     make = engine.StageTrainer
 

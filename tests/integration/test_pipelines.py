@@ -205,6 +205,21 @@ def test_classification_runs_the_whole_chain(command) -> None:
     assert "macro_f1" in command.json("store", "ls")[0]["metrics"]
 
 
+def test_reuse_of_frozen_layers_is_neither_a_new_result_nor_a_new_score(
+    command_at, tmp_path: Path
+) -> None:
+    line = ["stage=finetune", "stages.finetune.unfreeze=[{until:0.6,layers:0},{layers:1}]", *SHORT]
+    rows = []
+    for reuse in ("true", "false"):
+        command = command_at(tmp_path / reuse)
+        done = command.run(*line, f"stages.finetune.reuse={reuse}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        [row] = command.json("store", "ls")
+        weights = (Path(row["model_dir"]) / "model.safetensors").read_bytes()
+        rows.append((row["signature"], weights))
+    assert rows[0] == rows[1]
+
+
 @pytest.mark.parametrize("folder", ["experiments", "sweeps"])
 def test_there_are_kept_configurations(project, folder) -> None:
     assert list((project / folder).glob("*.yaml"))

@@ -9,10 +9,8 @@ step, the numbers are the same bit for bit.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +18,9 @@ import torch
 from stagetree.core.signature import digest
 from stagetree.training.batches import Rows
 from stagetree.training.config import Phase
+from stagetree.training.cut import Cut, cuttable
 from stagetree.training.freezing import ALL, encoder_layers
 from stagetree.training.trunk_rows import TrunkRows
-from stagetree.training.unpadding import encoder_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -65,11 +63,11 @@ class Trunk:
         self._splits = splits
         self._collate = collate
         self._arithmetic = arithmetic
-        self._cuttable = not whole and _cuttable(model)
+        self._cuttable = not whole and cuttable(model)
         self._store = store
         self._rows: dict[str, TrunkRows] = {}
         self._phase: Phase | None = None
-        self._cut: _Cut | None = None
+        self._cut: Cut | None = None
         self._frozen: list[nn.Module] = []
         self._kept: dict[str, Activations] = {}
 
@@ -81,7 +79,7 @@ class Trunk:
         if phase.layers == ALL or phase.frozen_dropout:
             return
         count = len(encoder_layers(self._model)) - phase.layers
-        cut = _Cut(self._model, count) if self._cuttable and count > 0 else None
+        cut = Cut(self._model, count) if self._cuttable and count > 0 else None
         if cut is None or not cut.frozen() or not self._flat():
             self._frozen = _frozen_modules(self._model)
             return
@@ -112,8 +110,7 @@ class Trunk:
             values: Sequence[np.ndarray] = [kept[number] for number in numbers]
         else:
             values = self._compute(self._cut, inputs)
-        padded = torch.from_numpy(_padded(values, mask)).to(self._model.device)
-        with self._cut.fed(padded):
+        with self._cut.fed(values, mask):
             yield
 
     def _flat(self) -> bool:
@@ -126,7 +123,7 @@ class Trunk:
                 self._rows[split] = found
         return True
 
-    def _fill(self, cut: _Cut, store: ActivationStore) -> None:
+    def _fill(self, cut: Cut, store: ActivationStore) -> None:
         width = self._model.config.hidden_size
         if not store.fits(sum(rows.tokens for rows in self._rows.values()), width):
             return
@@ -136,7 +133,7 @@ class Trunk:
             outputs = self._outputs(cut, self._splits[split])
             self._kept[split] = store.get(key, rows.lengths, width, outputs)
 
-    def _outputs(self, cut: _Cut, split: Dataset) -> Iterator[np.ndarray]:
+    def _outputs(self, cut: Cut, split: Dataset) -> Iterator[np.ndarray]:
         rows = Rows(split)
         for start in range(0, len(rows), _FILL):
             chosen = range(start, min(start + _FILL, len(rows)))
@@ -144,7 +141,7 @@ class Trunk:
             batch.pop("labels", None)
             yield from self._compute(cut, batch)
 
-    def _compute(self, cut: _Cut, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
+    def _compute(self, cut: Cut, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
         """Return what the trunk makes of each row of a padded batch: (tokens, width) each."""
         device, shape = self._model.device, batch["input_ids"].shape
         inputs = {name: value for name, value in batch.items() if value.shape == shape}
@@ -161,105 +158,9 @@ class Trunk:
         return outputs
 
 
-class _Cut:
-    """A model cut below its top layers."""
-
-    def __init__(self, model: PreTrainedModel, below: int) -> None:
-        layers = list(encoder_layers(model))
-        base: Any = model.base_model
-        self._model = model
-        self._base = base
-        self._top = layers[below:]
-        self._layers = layers[:below]
-        self._embeddings = base.embeddings
-        self._between = [base.embeddings_project] if hasattr(base, "embeddings_project") else []
-
-    def frozen(self) -> bool:
-        """Return whether no weight of the trunk trains."""
-        return not any(
-            weight.requires_grad for module in self._modules() for weight in module.parameters()
-        )
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let the base model, without dropout, end below the top layers inside the block."""
-        training = [(module, module.training) for module in self._base.modules()]
-        self._base.eval()
-        try:
-            with _instead(self._top, _same):
-                yield
-        finally:
-            for module, mode in training:
-                module.training = mode
-
-    @contextlib.contextmanager
-    def fed(self, hidden: torch.Tensor) -> Iterator[None]:
-        """Let the model begin with ``hidden`` in the place of the trunk's outputs."""
-        if not self._top:
-            encoder_of(self._model).training = False  # there is nothing to skip padding in
-        given = _instead([self._embeddings], lambda *args, **kwargs: hidden)
-        with given, _instead([*self._between, *self._layers], _same):
-            yield
-
-    def digest(self, arithmetic: str) -> str:
-        """Return a sha256 that two trunks share when they make the same of every row here."""
-        config = {
-            name: value
-            for name, value in self._model.config.to_dict().items()
-            if not any(word in name for word in ("dropout", "label", "_name_or_path"))
-        }
-        device = self._model.device.type
-        where = [arithmetic, device, torch.__version__, torch.get_num_threads(), len(self._top)]
-        total = hashlib.sha256(json.dumps([config, where], sort_keys=True, default=str).encode())
-        for module in self._modules():
-            for name, value in module.state_dict().items():
-                total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                total.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return total.hexdigest()
-
-    def _modules(self) -> list[nn.Module]:
-        return [self._embeddings, *self._between, *self._layers]
-
-
-def _cuttable(model: PreTrainedModel) -> bool:
-    return (
-        encoder_of(model) is not None
-        and hasattr(model.base_model, "embeddings")
-        and model.get_output_embeddings() is None
-    )
-
-
 def _frozen_modules(model: PreTrainedModel) -> list[nn.Module]:
     """Return the modules of the base model that have weights, none of which trains."""
     weights = [(module, list(module.parameters())) for module in model.base_model.modules()]
     return [
         module for module, own in weights if own and not any(weight.requires_grad for weight in own)
     ]
-
-
-@contextlib.contextmanager
-def _instead(modules: Sequence[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
-    """Let ``modules`` compute ``forward`` inside the block."""
-    before = [module.__dict__.get("forward") for module in modules]
-    for module in modules:
-        module.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        for module, own in zip(modules, before, strict=True):
-            if own is None:
-                del module.__dict__["forward"]
-            else:
-                module.__dict__["forward"] = own
-
-
-def _same(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    return hidden
-
-
-def _padded(values: Sequence[np.ndarray], mask: np.ndarray) -> np.ndarray:
-    """Lay rows into a batch of zeros: (rows, length, width), each from its first real token on."""
-    padded = np.zeros((*mask.shape, values[0].shape[-1]), dtype=np.float32)
-    for place, (row, first) in enumerate(zip(values, mask.argmax(1).tolist(), strict=True)):
-        padded[place, first : first + len(row)] = row
-    return padded

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from transformers import (
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertConfig,
     DistilBertConfig,
@@ -78,6 +79,36 @@ def test_reuse_changes_no_number(build, run, heard, weights, difference, family,
     assert contexts[0].steps == contexts[1].steps
     assert list(contexts[0].cache.rglob("*.npy"))
     assert not contexts[1].cache.exists()
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_without_dropout_it_is_training_as_usual(build, run, heard, weights, difference, family):
+    models = [build(family), build(family)]
+    for model, usual in zip(models, (True, False), strict=True):
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        phases = [Phase(phase.until, phase.layers, usual) for phase in PHASES]
+        context = heard(str(usual))
+        run(model, context, unfreeze=phases, evaluations=1, adam_epsilon=1e-3)
+        assert context.cache.exists() != usual
+    assert difference(*map(weights, models)) < 1e-4
+
+
+def test_reuse_under_a_head_that_reads_whole_texts(run, heard, weights, difference):
+    class Pooling(CrossEntropy):
+        def __call__(self, outputs, labels, batch):
+            return super().__call__(outputs, labels.amax(1), batch)
+
+    results = []
+    for reuse in (True, False):
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_config(FAMILIES["bert"])
+        context = heard(str(reuse))
+        run(model, context, Pooling(), unfreeze=PHASES, reuse=reuse, evaluations=1)
+        results.append(weights(model))
+        assert context.cache.exists() == reuse
+    assert difference(*results) == 0
 
 
 def test_reuse_changes_no_number_in_micro_batches(build, run, heard, weights, difference):
