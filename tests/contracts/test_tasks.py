@@ -14,6 +14,7 @@ from stagetree.core.errors import AssetError
 from stagetree.data import assets
 from stagetree.data.corpus import Corpus
 from stagetree.tasks.base import IGNORED, TASKS
+from stagetree.tasks.multitask import MultitaskConfig, PartConfig, split_labels
 
 EXAMPLES = {
     "ner": [
@@ -27,6 +28,12 @@ EXAMPLES = {
         {"text": "Go!", "label": "positive"},
     ],
 }
+EXAMPLES["multitask"] = [
+    {"task": kind, **example} for kind in ("ner", "classification") for example in EXAMPLES[kind]
+]
+SEVERAL = MultitaskConfig(
+    tasks={kind: PartConfig(TASKS[kind].Config()) for kind in ("ner", "classification")}
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +49,39 @@ def tokenizer():
 @pytest.fixture(params=list(TASKS))
 def task(request):
     kind = TASKS[request.param]
-    return kind(kind.Config())
+    return kind(SEVERAL if request.param == "multitask" else kind.Config())
 
 
 @pytest.fixture
 def corpus(task):
-    rows = datasets.Dataset.from_list(EXAMPLES[task.kind])
+    columns = dict.fromkeys(name for row in EXAMPLES[task.kind] for name in row)
+    rows = datasets.Dataset.from_list(
+        [{name: row.get(name) for name in columns} for row in EXAMPLES[task.kind]]
+    )
     return Corpus("toy", rows, rows, rows, "0")
 
 
 def _right_logits(label_ids, count):
     return [np.eye(count, dtype=np.float32)[np.where(row == IGNORED, 0, row)] for row in label_ids]
+
+
+def _batches(encoded):
+    """Return the rows that may share a batch: where there are several heads, those of one."""
+    rows = list(encoded)
+    heads = sorted({row.get("head", 0) for row in rows})
+    return [[row for row in rows if row.get("head", 0) == head] for head in heads]
+
+
+def _model(task, config, labels):
+    import transformers
+
+    if task.kind != "multitask":
+        return getattr(transformers, task.auto_class).from_config(config)
+    from stagetree.models.multitask import Head, MultitaskModel, configured
+
+    own = split_labels(labels)
+    heads = [Head(name, name, part.auto_class, own[name]) for name, part in task.parts.items()]
+    return MultitaskModel(configured(config, heads))
 
 
 def test_declarations(task):
@@ -95,9 +124,6 @@ def test_collated_batches_feed_a_model(task, corpus, tokenizer):
 
     labels = task.labels(corpus)
     encoded = task.encode(corpus.train, tokenizer, labels, 32)
-    batch = task.collator(tokenizer)(list(encoded))
-    assert batch["input_ids"].shape[1] == max(encoded["length"])
-    assert "length" not in batch
     config = transformers.BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -107,11 +133,16 @@ def test_collated_batches_feed_a_model(task, corpus, tokenizer):
         num_labels=len(labels),
     )
     torch.manual_seed(0)
-    model = getattr(transformers, task.auto_class).from_config(config).eval()
-    with torch.no_grad():
-        output = model(**batch)
-    assert torch.isfinite(output.loss)
-    assert output.logits.shape[-1] == len(labels)
+    model = _model(task, config, labels).eval()
+    for rows in _batches(encoded):
+        batch = task.collator(tokenizer)(rows)
+        assert batch["input_ids"].shape[1] == max(row["length"] for row in rows)
+        assert "length" not in batch
+        label_ids = batch.pop("labels")
+        with torch.no_grad():
+            logits = model(**batch).logits
+        assert logits.shape == (*label_ids.shape, len(labels))
+        assert torch.isfinite(logits).all()
 
 
 def test_right_logits_score_one_and_wrong_ones_less(task, corpus, tokenizer):

@@ -12,7 +12,8 @@ class DataConfig:
     """Options every data source understands.
 
     Attributes:
-        kind: Registered name of the source: ``pii``, ``sentiment``, ``files``, ``hub``.
+        kind: Registered name of the source: ``pii``, ``sentiment``, ``files``, ``hub``,
+            ``multitask``.
         max_train: Use only this many training examples (the first ones after a seeded shuffle).
         max_validation: The same for the validation split.
         max_test: The same for the test split.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KEPT = 4
 _corpora: OrderedDict[str, Corpus] = OrderedDict()
-_lock = threading.Lock()
+_lock = threading.RLock()  # a corpus may be made of others
 
 
 def load(config: DataConfig) -> Corpus:

@@ -56,8 +56,8 @@ def build(
         AssetError: The asset is not on this machine yet.
     """
     settings = configuration(config)
-    _set_labels(settings, labels)
-    _set_dropout(settings, dropout)
+    set_labels(settings, labels)
+    set_dropout(settings, dropout)
     if not config.from_scratch:
         return _pretrained(config, auto_class, settings, labels, seed)
     import torch
@@ -114,13 +114,15 @@ def _refuse_gaps(config: ModelConfig, stored: Checkpoint, missing: Sequence[str]
         )
 
 
-def _set_labels(settings: PretrainedConfig, labels: Sequence[str]) -> None:
+def set_labels(settings: PretrainedConfig, labels: Sequence[str]) -> None:
+    """Name the outputs in a model's config, unless there are no names."""
     if labels:
         settings.id2label = dict(enumerate(labels))
         settings.label2id = {label: index for index, label in enumerate(labels)}
 
 
-def _set_dropout(settings: PretrainedConfig, dropout: float | None) -> None:
+def set_dropout(settings: PretrainedConfig, dropout: float | None) -> None:
+    """Replace every dropout probability in a model's config, unless there is no other."""
     if dropout is None:
         return
     for name, value in settings.to_dict().items():
@@ -211,7 +213,7 @@ def save(
         model.save_pretrained(directory)
     save_tokenizer(tokenizer, directory)
     manifest = Manifest(
-        form="huggingface",
+        form=getattr(model, "form", "huggingface"),
         task=task_kind,
         auto_class=_auto_class(type(model)),
         labels=list(labels),
@@ -283,7 +285,7 @@ def stored_model(
     try:
         with quiet(), torch.random.fork_rng(devices=[]):
             settings = transformers.AutoConfig.from_pretrained(directory)
-            _set_dropout(settings, dropout)
+            set_dropout(settings, dropout)
             model, report = loader.from_pretrained(
                 directory, config=settings, dtype=torch.float32, output_loading_info=True
             )

@@ -56,8 +56,9 @@ def measure(model: Path | str | Runner) -> dict[str, float]:
         ModelError: The directory cannot be opened.
     """
     runner = model if isinstance(model, Runner) else load(model, threads=THREADS, device="cpu")
-    with runner.limited(THREADS):
-        found = {**_sizes(runner), **_work(runner), **_times(runner)}
+    timed = runner.timed()
+    with timed.limited(THREADS):
+        found = {**_sizes(runner), **_work(timed), **_times(timed)}
     return {**found, "latency_threads": float(THREADS)}
 
 

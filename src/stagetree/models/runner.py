@@ -84,6 +84,10 @@ class Runner(ABC):
             float32, (batch, length, labels) for token tasks, (batch, labels) for sequence tasks.
         """
 
+    def timed(self) -> Runner:
+        """Return what is asked to learn how long one answer takes: by default the model itself."""
+        return self
+
     @abstractmethod
     def limited(self, threads: int) -> AbstractContextManager[None]:
         """Compute with this many CPU threads inside the block."""

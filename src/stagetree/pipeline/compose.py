@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
-from stagetree.core.errors import ConfigError, Fault, StagetreeError, nearest, unknown
+from stagetree.core.errors import ConfigError, Fault, StagetreeError, nearest
 from stagetree.core.signature import digest, result_fields, signature
 from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
-from stagetree.pipeline import objective, seeds
+from stagetree.pipeline import objective, parts, seeds
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig
+from stagetree.pipeline.typed import below, kind_of, least, typed
 from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
 from stagetree.tasks.base import TASKS, Task
+from stagetree.tasks.multitask import MultitaskConfig, MultitaskTask
 from stagetree.training import numerics
 from stagetree.training.config import TrainingConfig
-
-T = TypeVar("T")
 
 
 def compose(cfg: DictConfig) -> Pipeline:
@@ -35,13 +34,13 @@ def compose(cfg: DictConfig) -> Pipeline:
         ConfigError: With every fault of the configuration, each with its path.
     """
     faults: list[Fault] = []
-    debug = _typed(cfg.debug, DebugConfig, "debug", faults) or DebugConfig()
+    debug = typed(cfg.debug, DebugConfig, "debug", faults) or DebugConfig()
     task = _task(cfg, faults)
     data = _data(cfg, debug, task, faults)
-    model = _typed(cfg.model, ModelConfig, "model", faults)
+    model = typed(cfg.model, ModelConfig, "model", faults)
     if model is not None:
-        faults += _below("model", model_source.check(model))
-    stages = _stages(cfg, debug, faults)
+        faults += below("model", model_source.check(model))
+    stages = _stages(cfg, debug, task, faults)
     goal = objective.read(cfg.objective, faults)
     several = seeds.read(cfg, faults)
     if faults or task is None or data is None or model is None:
@@ -49,85 +48,36 @@ def compose(cfg: DictConfig) -> Pipeline:
     return _sign(cfg, task, data, model, stages, goal, several)
 
 
-def _below(prefix: str, faults: list[Fault]) -> list[Fault]:
-    """Give faults with paths relative to ``prefix`` their whole path."""
-    return [
-        Fault(
-            fault.path if fault.path.startswith(prefix) else f"{prefix}.{fault.path}".rstrip("."),
-            fault.message,
-        )
-        for fault in faults
-    ]
-
-
-def _typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | None:
-    """Return a config node as an instance of its dataclass, or note what does not fit."""
-    if not isinstance(node, DictConfig):
-        faults.append(Fault(path, f"expected a mapping but got {node!r}"))
-        return None
-    found = len(faults)
-    missing = OmegaConf.missing_keys(node)
-    faults += [Fault(f"{path}.{key}", "expected a value but got none") for key in sorted(missing)]
-    try:
-        plain = OmegaConf.to_container(node, resolve=True)
-    except OmegaConfBaseException as error:
-        faults.append(Fault(path, str(error).splitlines()[0]))
-        return None
-    typed = OmegaConf.structured(schema)
-    for key, value in plain.items() if isinstance(plain, dict) else ():
-        try:
-            OmegaConf.update(typed, str(key), value)
-        except OmegaConfBaseException as error:
-            faults.append(_field_fault(path, str(key), value, schema, error))
-    return cast("T", OmegaConf.to_object(typed)) if len(faults) == found else None
-
-
-def _field_fault(path: str, key: str, value: Any, schema: type, error: Exception) -> Fault:
-    known = [field.name for field in dataclasses.fields(schema)]
-    if key not in known:
-        return Fault(f"{path}.{key}", unknown("option", key, known))
-    return Fault(f"{path}.{key}", f"{str(error).splitlines()[0]} (got {value!r})")
-
-
 def _task(cfg: DictConfig, faults: list[Fault]) -> Task | None:
-    kind = _kind(cfg.task, "task", TASKS, faults)
+    kind = kind_of(cfg.task, "task", TASKS, faults)
     if kind is None:
         return None
-    config = _typed(cfg.task, TASKS[kind].Config, "task", faults)
+    config = typed(cfg.task, TASKS[kind].Config, "task", faults)
+    if isinstance(config, MultitaskConfig):
+        return parts.read(config, cfg.task, faults)
     return TASKS[kind](config) if config is not None else None
-
-
-def _kind(node: Any, path: str, known: Any, faults: list[Fault]) -> str | None:
-    kind = OmegaConf.select(node, "kind", throw_on_missing=False) if node is not None else None
-    if kind in known:
-        return str(kind)
-    faults.append(Fault(f"{path}.kind", unknown(f"{path} kind", str(kind), known)))
-    return None
 
 
 def _data(
     cfg: DictConfig, debug: DebugConfig, task: Task | None, faults: list[Fault]
 ) -> DataConfig | None:
-    kind = _kind(cfg.data, "data", SOURCES, faults)
+    kind = kind_of(cfg.data, "data", SOURCES, faults)
     if kind is None:
         return None
-    config = _typed(cfg.data, SOURCES[kind].Config, "data", faults)
+    config = typed(cfg.data, SOURCES[kind].Config, "data", faults)
     if config is None:
         return None
     for limit in ("max_train", "max_validation", "max_test"):
-        setattr(config, limit, _least(getattr(config, limit), getattr(debug, limit)))
-    if task is not None:
-        faults += _below("data", SOURCES[kind].check(config, task.layout))
+        setattr(config, limit, least(getattr(config, limit), getattr(debug, limit)))
+    if isinstance(task, MultitaskTask):
+        parts.lay(task, config, faults)
+    elif task is not None:
+        faults += below("data", SOURCES[kind].check(config, task.layout))
     return config
 
 
-def _least(*limits: int | None) -> int | None:
-    given = [limit for limit in limits if limit is not None]
-    return min(given) if given else None
-
-
 def _stages(
-    cfg: DictConfig, debug: DebugConfig, faults: list[Fault]
+    cfg: DictConfig, debug: DebugConfig, task: Task | None, faults: list[Fault]
 ) -> list[tuple[str, type[Stage], Any]]:
     if not cfg.stages:
         faults.append(
@@ -138,14 +88,16 @@ def _stages(
     for name in cfg.stages:
         path = f"stages.{name}"
         node = cfg.stages[name]
-        kind = _kind(node, path, STAGES, faults)
+        kind = kind_of(node, path, STAGES, faults)
         if kind is None:
             continue
-        config = _typed(node, STAGES[kind].Config, path, faults)
+        config = typed(node, STAGES[kind].Config, path, faults)
         if config is not None:
             _shorten(config, debug)
-            faults += _below(path, _order_faults(STAGES[kind], config, before))
-            faults += _below(path, STAGES[kind].check(config, before))
+            faults += below(path, _order_faults(STAGES[kind], config, before))
+            faults += below(path, STAGES[kind].check(config, before))
+            if isinstance(task, MultitaskTask) and not STAGES[kind].several_heads:
+                faults.append(parts.one_head_fault(path, kind))
             stages.append((str(name), STAGES[kind], config))
         before.append(Upstream(str(name), kind))
     return stages
@@ -209,9 +161,9 @@ def _sign(
     try:
         data_fingerprint = digest(
             {
-                "data": SOURCES[data.kind].fingerprint(_unlimited(data)),
+                "data": SOURCES[data.kind].fingerprint(parts.unlimited(data)),
                 "limits": [data.max_train, data.max_validation, data.split_seed],
-                "task": [task.kind, task.VERSION, result_fields(task.config)],
+                "task": task.identity(),
             }
         )
         revision = model_source.revision(model)
@@ -262,8 +214,3 @@ def _own_fields(config: Any, roles: Mapping[str, str]) -> dict[str, object]:
     """Return a stage's fields for its signature: names of other stages say nothing."""
     fields = result_fields(config)
     return {key: value for key, value in fields.items() if key not in {*roles, "input", "kind"}}
-
-
-def _unlimited(data: DataConfig) -> DataConfig:
-    """Return the data without limits; those that matter are signed by themselves."""
-    return dataclasses.replace(data, max_train=None, max_validation=None, max_test=None)

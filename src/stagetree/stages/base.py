@@ -96,6 +96,7 @@ class Stage(ABC):
         Config: Dataclass of the stage's options.
         needs_input: Whether it can only run after another stage.
         trains: Whether its result can be trained further by a later stage.
+        several_heads: Whether it can work on the model of ``task=multitask``.
     """
 
     kind: ClassVar[str]
@@ -103,6 +104,7 @@ class Stage(ABC):
     Config: ClassVar[type[StageConfig]]
     needs_input: ClassVar[bool] = False
     trainable_result: ClassVar[bool] = True
+    several_heads: ClassVar[bool] = False
 
     @classmethod
     def roles(cls, config: Any, before: Sequence[Upstream]) -> dict[str, str]:

@@ -70,6 +70,7 @@ class Distill(Stage):
     VERSION: ClassVar[int] = 2
     Config: ClassVar[type[StageConfig]] = DistillConfig
     needs_input: ClassVar[bool] = True
+    several_heads: ClassVar[bool] = True
 
     @classmethod
     def roles(cls, config: Any, before: Sequence[Upstream]) -> dict[str, str]:
@@ -159,14 +160,14 @@ def _student(config: Any, context: StageContext) -> Learner:
     """Return the student before training."""
     from stagetree.models import huggingface
     from stagetree.models.student import layer_count, select_layers, spread
+    from stagetree.training.building import build
     from stagetree.training.learner import Learner
 
     wanted = config.student
     labels = context.task.labels(context.corpus)
     if wanted.model is not None:
         source = ModelConfig(name=wanted.model, overrides=dict(wanted.overrides))
-        auto_class = context.task.auto_class
-        model = huggingface.build(source, auto_class, labels, context.seed, config.dropout)
+        model = build(source, context.task, labels, context.seed, config.dropout)
         tokenizer = huggingface.tokenizer(source)
     else:
         start = context.inputs["input"]

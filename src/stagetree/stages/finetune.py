@@ -33,6 +33,7 @@ class Finetune(Stage):
     kind: ClassVar[str] = "finetune"
     VERSION: ClassVar[int] = 2
     Config: ClassVar[type[StageConfig]] = FinetuneConfig
+    several_heads: ClassVar[bool] = True
 
     @classmethod
     def check(cls, config: Any, before: Sequence[Upstream]) -> list[Fault]:
@@ -53,13 +54,12 @@ class Finetune(Stage):
 def _learner(config: Any, context: StageContext) -> Learner:
     """Return what is trained: the result of the stage before, or the pretrained model."""
     from stagetree.models import huggingface
+    from stagetree.training.building import build
     from stagetree.training.learner import Learner
 
     labels = context.task.labels(context.corpus)
     if "input" not in context.inputs:
-        model = huggingface.build(
-            context.model, context.task.auto_class, labels, context.seed, config.dropout
-        )
+        model = build(context.model, context.task, labels, context.seed, config.dropout)
         return Learner(model, huggingface.tokenizer(context.model), labels)
     model, tokenizer, manifest = huggingface.open_model(context.inputs["input"], config.dropout)
     if list(manifest.labels) != labels:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from omegaconf import MISSING
 
 from stagetree.core.registry import Registry
+from stagetree.core.signature import result_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,7 @@ class Task(ABC):
         kind: Registered name.
         VERSION: Raise it when the code changes what encoding or scoring produce.
         Config: Dataclass of the task's options.
-        layout: Which columns of a corpus it reads: ``tokens`` or ``text``.
+        layout: Which columns of a corpus it reads: ``tokens`` or ``text``; ``several`` of both.
         primary_metric: The metric that chooses checkpoints and, by default, trials.
         auto_class: Name of the ``transformers`` class that puts the right head on a model.
     """
@@ -67,6 +68,14 @@ class Task(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    def identity(self) -> list[Any]:
+        """Return, as plain values, all of the task that can change a result."""
+        return [self.kind, self.VERSION, result_fields(self.config)]
+
+    def encoding(self) -> list[Any]:
+        """Return, as plain values, all of the task that can change what ``encode`` makes."""
+        return self.identity()
 
     @abstractmethod
     def labels(self, corpus: Corpus) -> list[str]:

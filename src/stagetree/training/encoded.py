@@ -9,7 +9,7 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stagetree.core.signature import digest, result_fields
+from stagetree.core.signature import digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,7 +47,7 @@ def encoded(
         {
             "corpus": corpus.fingerprint,
             "split": split,
-            "task": [task.kind, task.VERSION, result_fields(task.config)],
+            "task": task.encoding(),
             "tokenizer": identity(tokenizer),
             "labels": list(labels),
             "max_length": max_length,

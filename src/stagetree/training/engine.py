@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from stagetree.core.errors import TrialPruned
-from stagetree.training import checkpoint, numerics
+from stagetree.training import checkpoint, mixing, numerics
 from stagetree.training.activations import ActivationStore
-from stagetree.training.batches import ROWS, Collate, Rows, ShuffledRows, lengths_of
+from stagetree.training.batches import ROWS, Collate, Rows
 from stagetree.training.callbacks import EvaluateAt, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import TrainingConfig
@@ -129,7 +129,6 @@ def _trainer(
     context: Context,
     run: _Run,
 ) -> StageTrainer:
-    lengths = lengths_of(lessons.train)
     collate = Collate(task.collator(learner.tokenizer))
     store = ActivationStore(context.cache / "activations", config.reuse_gb)
     trunk = Trunk(
@@ -143,9 +142,9 @@ def _trainer(
     trainer = StageTrainer(
         model=learner.model,
         rows=Rows(lessons.train, lessons.soft_targets, numbered=bool(config.unfreeze)),
-        sampler=ShuffledRows(lengths, config.batch_size, context.seed),
+        sampler=mixing.order(task, lessons.train, config.batch_size, context.seed),
         collate=collate,
-        objective=objective,
+        objective=mixing.scaled(task, objective, learner.labels),
         config=config,
         steps=run.steps,
         arithmetic=context.numerics,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stagetree.tasks.base import IGNORED, Scores
-from stagetree.training.batches import Collate, Rows, by_length, lengths_of
+from stagetree.training import mixing
+from stagetree.training.batches import Collate, Rows, lengths_of
 from stagetree.training.memory import BatchSize, until_it_fits
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Batches:
         batch_size: BatchSize,
         numbered: bool = False,
     ) -> None:
+        self._encoded = rows
         self._rows = Rows(rows, numbered=numbered)
         self._lengths = lengths_of(rows)
         self._collate = Collate(task.collator(tokenizer))
@@ -89,7 +91,7 @@ class Batches:
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         logits: list[Any] = [None] * len(self._rows)
         gold: list[Any] = [None] * len(self._rows)
-        for indices in by_length(self._lengths, batch_size):
+        for indices in mixing.batches(self._encoded, self._lengths, batch_size):
             batch = self._collate(self._rows.__getitems__(indices.tolist()))
             label_ids = batch.pop("labels").numpy()
             outputs = forward(batch)

@@ -1,0 +1,68 @@
+"""Reading parts of a composed configuration as typed values, noting every fault."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from stagetree.core.errors import Fault, unknown
+
+T = TypeVar("T")
+
+
+def below(prefix: str, faults: list[Fault]) -> list[Fault]:
+    """Give faults with paths relative to ``prefix`` their whole path."""
+    return [
+        Fault(
+            fault.path if fault.path.startswith(prefix) else f"{prefix}.{fault.path}".rstrip("."),
+            fault.message,
+        )
+        for fault in faults
+    ]
+
+
+def typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | None:
+    """Return a config node as an instance of its dataclass, or note what does not fit."""
+    if not isinstance(node, DictConfig):
+        faults.append(Fault(path, f"expected a mapping but got {node!r}"))
+        return None
+    found = len(faults)
+    missing = OmegaConf.missing_keys(node)
+    faults += [Fault(f"{path}.{key}", "expected a value but got none") for key in sorted(missing)]
+    try:
+        plain = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        faults.append(Fault(path, str(error).splitlines()[0]))
+        return None
+    config = OmegaConf.structured(schema)
+    for key, value in plain.items() if isinstance(plain, dict) else ():
+        try:
+            OmegaConf.update(config, str(key), value)
+        except OmegaConfBaseException as error:
+            faults.append(_field_fault(path, str(key), value, schema, error))
+    return cast("T", OmegaConf.to_object(config)) if len(faults) == found else None
+
+
+def _field_fault(path: str, key: str, value: Any, schema: type, error: Exception) -> Fault:
+    known = [field.name for field in dataclasses.fields(schema)]
+    if key not in known:
+        return Fault(f"{path}.{key}", unknown("option", key, known))
+    return Fault(f"{path}.{key}", f"{str(error).splitlines()[0]} (got {value!r})")
+
+
+def kind_of(node: Any, path: str, known: Any, faults: list[Fault]) -> str | None:
+    """Return the registered kind that a config node names, or note that there is none."""
+    kind = OmegaConf.select(node, "kind", throw_on_missing=False) if node is not None else None
+    if kind in known:
+        return str(kind)
+    faults.append(Fault(f"{path}.kind", unknown(f"{path} kind", str(kind), known)))
+    return None
+
+
+def least(*limits: int | None) -> int | None:
+    """Return the smallest limit; ``None`` is no limit."""
+    given = [limit for limit in limits if limit is not None]
+    return min(given) if given else None
