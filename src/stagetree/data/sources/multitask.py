@@ -103,18 +103,36 @@ def joined(parts: Mapping[str, Corpus], fingerprint: str) -> Corpus:
 
 def _stacked(tables: Mapping[str, Dataset]) -> Dataset:
     import datasets
+    import pyarrow  # type: ignore[import-untyped]
 
-    named = []
+    features = {name: kind for rows in tables.values() for name, kind in rows.features.items()}
     for task, rows in tables.items():
         if TASK in rows.column_names:
             raise DataError(f"the data of task {task!r} has a column {TASK!r}; rename it")
-        table = rows.with_format("arrow")[:]  # whatever indices lie over it
-        table = table.append_column(TASK, [[task] * len(rows)])
-        named.append(datasets.Dataset(table))
+    features[TASK] = datasets.Value("string")
+    schema = datasets.Features(features).arrow_schema
     try:
-        return datasets.concatenate_datasets(named)
-    except ValueError as error:
+        # Not concatenate_datasets: it forgets the columns of a split without rows.
+        pieces = [_widened(rows, task, schema) for task, rows in tables.items()]
+    except pyarrow.ArrowException as error:
         raise DataError(f"the data of {', '.join(tables)} does not fit together: {error}") from None
+    return datasets.Dataset(pyarrow.concat_tables(pieces))
+
+
+def _widened(rows: Dataset, task: str, schema: Any) -> Any:
+    """Return rows as an Arrow table with all columns of ``schema``, null where they have none."""
+    import pyarrow
+
+    table = rows.with_format("arrow")[:]
+    columns = []
+    for column in schema:
+        if column.name == TASK:
+            columns.append(pyarrow.array([task] * len(rows), column.type))
+        elif column.name in rows.column_names:
+            columns.append(table[column.name].cast(column.type))
+        else:
+            columns.append(pyarrow.nulls(len(rows), column.type))
+    return pyarrow.Table.from_arrays(columns, schema=schema)
 
 
 def rows_of(rows: Dataset, task: str) -> Dataset:
