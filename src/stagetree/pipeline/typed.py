@@ -43,6 +43,9 @@ def typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | Non
             OmegaConf.update(config, str(key), value)
         except OmegaConfBaseException as error:
             faults.append(_field_fault(path, str(key), value, schema, error))
+    if len(faults) == found:
+        absent = sorted(OmegaConf.missing_keys(config))
+        faults += [Fault(f"{path}.{key}", "expected a value but got none") for key in absent]
     return cast("T", OmegaConf.to_object(config)) if len(faults) == found else None
 
 
