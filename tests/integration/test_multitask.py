@@ -19,6 +19,21 @@ def test_several_tasks_are_trained_scored_and_distilled(command) -> None:
     assert rows[1]["metrics"]["parameters"] < rows[0]["metrics"]["parameters"]
 
 
+def test_one_task_is_taken_out_and_quantised(command) -> None:
+    done = command.run(
+        "task=multitask",
+        "stage=[finetune,head,quantize]",
+        "stages.head.task=pii",
+        "objective.metric=f1",
+        *SHORT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    several, one, small = (row["metrics"] for row in command.json("store", "ls"))
+    assert one["f1"] == several["pii.f1"]
+    assert one["f1_strict"] == several["pii.f1_strict"]
+    assert small["bytes"] < one["bytes"] < several["bytes"]
+
+
 def test_weights_and_sampling_are_searched_by_the_metric_of_one_task(command) -> None:
     done = command.run(
         "-m",

@@ -14,7 +14,7 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
-from stagetree.pipeline import objective, parts, seeds
+from stagetree.pipeline import narrowing, objective, parts, seeds
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
@@ -42,6 +42,7 @@ def compose(cfg: DictConfig) -> Pipeline:
         faults += below("model", model_source.check(model))
     stages = _stages(cfg, debug, task, faults)
     goal = objective.read(cfg.objective, faults)
+    faults += narrowing.objective_faults(task, stages, goal)
     several = seeds.read(cfg, faults)
     if faults or task is None or data is None or model is None:
         raise ConfigError(faults)
@@ -85,6 +86,7 @@ def _stages(
         )
     stages: list[tuple[str, type[Stage], Any]] = []
     before: list[Upstream] = []
+    narrowed: dict[str, str | None] = {}
     for name in cfg.stages:
         path = f"stages.{name}"
         node = cfg.stages[name]
@@ -96,9 +98,11 @@ def _stages(
             _shorten(config, debug)
             faults += below(path, _order_faults(STAGES[kind], config, before))
             faults += below(path, STAGES[kind].check(config, before))
-            if isinstance(task, MultitaskTask) and not STAGES[kind].several_heads:
-                faults.append(parts.one_head_fault(path, kind))
             stages.append((str(name), STAGES[kind], config))
+            roles = STAGES[kind].roles(config, before)
+            wrong = narrowing.stage_faults(task, STAGES[kind], config, roles, narrowed)
+            faults += below(path, wrong)
+            narrowed[str(name)] = narrowing.part_of(STAGES[kind], config, roles, narrowed)
         before.append(Upstream(str(name), kind))
     return stages
 
@@ -201,12 +205,14 @@ def _nodes(
     """Return the stages with one seed."""
     nodes: list[Node] = []
     known: dict[str, str] = {}
+    narrowed: dict[str, str | None] = {}
     for key, stage, config in stages:
         roles = stage.roles(config, [Upstream(node.key, node.stage.kind) for node in nodes])
         inputs = tuple(known[upstream] for upstream in roles.values()) or (revision,)
         fields = {**_own_fields(config, roles), "numerics": resolved}
         known[key] = signature(stage.kind, stage.VERSION, fields, inputs, data_fingerprint, seed)
-        nodes.append(Node(key, key, stage, config, fields, roles, inputs, seed, known[key]))
+        narrowed[key] = part = narrowing.part_of(stage, config, roles, narrowed)
+        nodes.append(Node(key, key, stage, config, fields, roles, inputs, seed, known[key], part))
     return nodes
 
 

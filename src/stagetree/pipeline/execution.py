@@ -47,7 +47,8 @@ class Execution:
         try:
             for point in self._curve:
                 self._tell(point["fraction"], point["metrics"])
-            corpus = load_corpus(self._pipeline.data)
+            task, data = self._pipeline.concern(self._node)
+            corpus = load_corpus(data)
             context = StageContext(
                 name=self._node.key,
                 inputs=inputs,
@@ -55,7 +56,7 @@ class Execution:
                 scratch=self._work.scratch / "stage",
                 cache=cache,
                 model=self._pipeline.model,
-                task=self._pipeline.task,
+                task=task,
                 corpus=corpus,
                 seed=self._node.seed,
                 numerics=self._pipeline.numerics,

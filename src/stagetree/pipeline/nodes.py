@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagetree.data.config import DataConfig
+from stagetree.data.sources.multitask import MultitaskDataConfig
 from stagetree.models.config import ModelConfig
 from stagetree.pipeline.objective import Objective
 from stagetree.stages.base import Stage
 from stagetree.tasks.base import Task
+from stagetree.tasks.multitask import MultitaskTask
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Node:
             the pretrained model.
         seed: Seed of everything random in it.
         signature: Signature of its result.
+        part: Name of the one task, of several, that it works on, if it does not on all.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Node:
     inputs: tuple[str, ...]
     seed: int
     signature: str
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,11 @@ class Pipeline:
     seeds: tuple[int, ...]
     numerics: str
     objective: Objective
+
+    def concern(self, node: Node) -> tuple[Task, DataConfig]:
+        """Return the task and the data that a stage works on."""
+        if node.part is None:
+            return self.task, self.data
+        assert isinstance(self.task, MultitaskTask)
+        assert isinstance(self.data, MultitaskDataConfig)
+        return self.task.parts[node.part], self.data.parts[node.part]

@@ -14,7 +14,6 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.data.sources.multitask import MultitaskDataConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
-from stagetree.stages.base import STAGES
 from stagetree.tasks.base import TASKS, Task
 from stagetree.tasks.multitask import KINDS, MultitaskConfig, MultitaskTask, PartConfig
 
@@ -116,10 +115,3 @@ def unlimited(data: DataConfig) -> DataConfig:
         }
         return dataclasses.replace(whole, parts=parts)
     return whole
-
-
-def one_head_fault(path: str, kind: str) -> Fault:
-    """Return the fault of a stage that works on models with one head only."""
-    able = ", ".join(name for name in STAGES if STAGES[name].several_heads)
-    message = f"a {kind} stage works on a model with one head, and task=multitask makes several"
-    return Fault(path, f"{message}; stages that take them: {able}")

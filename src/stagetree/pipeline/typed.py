@@ -12,16 +12,18 @@ from stagetree.core.errors import Fault, unknown
 
 T = TypeVar("T")
 
+_ABSENT = "expected a value but got none"
+
 
 def below(prefix: str, faults: list[Fault]) -> list[Fault]:
     """Give faults with paths relative to ``prefix`` their whole path."""
-    return [
-        Fault(
-            fault.path if fault.path.startswith(prefix) else f"{prefix}.{fault.path}".rstrip("."),
-            fault.message,
-        )
-        for fault in faults
-    ]
+    return [Fault(_whole(prefix, fault.path), fault.message) for fault in faults]
+
+
+def _whole(prefix: str, path: str) -> str:
+    if f"{path}.".startswith(f"{prefix}."):
+        return path
+    return f"{prefix}.{path}".rstrip(".")
 
 
 def typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | None:
@@ -31,7 +33,7 @@ def typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | Non
         return None
     found = len(faults)
     missing = OmegaConf.missing_keys(node)
-    faults += [Fault(f"{path}.{key}", "expected a value but got none") for key in sorted(missing)]
+    faults += below(path, [Fault(key, _ABSENT) for key in sorted(missing)])
     try:
         plain = OmegaConf.to_container(node, resolve=True)
     except OmegaConfBaseException as error:
@@ -45,7 +47,7 @@ def typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | Non
             faults.append(_field_fault(path, str(key), value, schema, error))
     if len(faults) == found:
         absent = sorted(OmegaConf.missing_keys(config))
-        faults += [Fault(f"{path}.{key}", "expected a value but got none") for key in absent]
+        faults += below(path, [Fault(key, _ABSENT) for key in absent])
     return cast("T", OmegaConf.to_object(config)) if len(faults) == found else None
 
 

@@ -114,6 +114,11 @@ class Stage(ABC):
         return {"input": before[-1].name} if before else {}
 
     @classmethod
+    def narrows(cls, config: Any) -> str | None:
+        """Return the one task, of several, that its result and all made of it is for, if any."""
+        return None
+
+    @classmethod
     def check(cls, config: Any, before: Sequence[Upstream]) -> list[Fault]:
         """Return what is wrong with the config beyond types; paths relative to the stage."""
         return []

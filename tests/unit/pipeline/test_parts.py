@@ -7,6 +7,7 @@ import pytest
 from stagetree.core.errors import ConfigError
 from stagetree.pipeline.compose import compose
 
+PICK = ("stage=[finetune,head,quantize]",)
 SEVERAL = ("task=multitask", "stage=finetune", "numerics=fp32")
 
 
@@ -62,6 +63,20 @@ def test_all_faults_come_at_once_with_their_paths(in_project) -> None:
         (("~task.tasks.pii",), "task.tasks", "expected at least two tasks but got sentiment"),
         (("data.split_seed=3",), "data.split_seed", "set task.tasks.NAME.data.split_seed"),
         (("stage=quantize",), "stages.quantize", "works on a model with one head"),
+        (("stage=head",), "stages.head.task", "expected a value but got none"),
+        ((*PICK, "stages.head.task=pi"), "stages.head.task", "Did you mean 'pii'?"),
+        ((*PICK, "stages.head.task=pii"), "objective.metric", "say objective.metric=f1"),
+        (
+            ("stage=[finetune,head,distill]", "stages.head.task=pii"),
+            "stages.distill.teacher",
+            "'finetune' works on several tasks and the input on pii",
+        ),
+        ((*PICK, "task=ner", "stages.head.task=pii"), "stages.head", "but there is one"),
+        (
+            ("stage=head", "stages.head.task=pii", "+stages.again={kind:head,task:sentiment}"),
+            "stages.again.input",
+            "expected a stage for several tasks",
+        ),
         (
             ("data@task.tasks.pii.data=sentiment",),
             "task.tasks.pii.data.kind",
@@ -100,3 +115,13 @@ def test_what_changes_a_result_changes_its_signature(in_project, word) -> None:
 @pytest.mark.parametrize("word", ["task.exponent=0.1", "task.tasks.pii.data.max_test=10"])
 def test_what_changes_no_result_changes_no_signature(in_project, word) -> None:
     assert signature(in_project, word) == signature(in_project)
+
+
+def test_stages_after_a_head_work_on_its_task_and_data(in_project) -> None:
+    words = [*SEVERAL, *PICK, "stages.head.task=sentiment", "objective.metric=macro_f1"]
+    pipeline = compose(in_project(words))
+    assert [node.part for node in pipeline.nodes] == [None, "sentiment", "sentiment"]
+    concerns = [pipeline.concern(node) for node in pipeline.nodes]
+    assert [task.kind for task, _ in concerns] == ["multitask", "classification", "classification"]
+    assert [data.kind for _, data in concerns] == ["multitask", "sentiment", "sentiment"]
+    assert pipeline.nodes[0].signature == signature(in_project)
