@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from stagetree.core import atomic
 from stagetree.core.errors import ModelError, unknown
 from stagetree.models import format as model_format
 from stagetree.models import source
@@ -19,6 +21,7 @@ from stagetree.models.checkpoint import (
 from stagetree.models.format import Manifest
 from stagetree.models.quiet import quiet
 from stagetree.models.runner import FORMS
+from stagetree.models.structure import FILE, irregular, structure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -197,7 +200,8 @@ def save(
 ) -> Manifest:
     """Write a model directory that :func:`stagetree.models.load.load` opens bit-equal.
 
-    ``transformers`` reads it too, as any directory of ``save_pretrained``.
+    ``transformers`` reads it too, as any directory of ``save_pretrained``; but for a model whose
+    layers lost heads or feed-forward units (form ``pruned``), which its config cannot describe.
 
     Args:
         model: The model.
@@ -212,8 +216,11 @@ def save(
     with quiet():
         model.save_pretrained(directory)
     save_tokenizer(tokenizer, directory)
+    pruned = irregular(model)
+    if pruned:
+        atomic.write_json(directory / FILE, asdict(structure_of(model)))
     manifest = Manifest(
-        form=getattr(model, "form", "huggingface"),
+        form="pruned" if pruned else getattr(model, "form", "huggingface"),
         task=task_kind,
         auto_class=_auto_class(type(model)),
         labels=list(labels),

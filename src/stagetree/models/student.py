@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core.errors import ModelError
+from stagetree.models import structure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,9 +51,9 @@ def layer_count(model: PreTrainedModel) -> int:
 def select_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """Return a new model with only these encoder layers, in this order.
 
-    Everything else (embeddings, head, training mode, attention implementation) is copied; the
-    given model and the random state stay as they are. The stack of layers is the module list
-    with the most weights, whatever the family calls it.
+    Everything else (embeddings, head, sizes of pruned layers, training mode, attention
+    implementation) is copied; the given model and the random state stay as they are. The stack
+    of layers is the module list with the most weights, whatever the family calls it.
 
     Args:
         model: The deep model.
@@ -73,6 +74,8 @@ def select_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMo
     config = _shallower(model.config, len(stack), kept)
     with torch.random.fork_rng(devices=[]):
         student: PreTrainedModel = type(model)(config)
+    if structure.supported(model):
+        structure.shrink(student, structure.structure_of(model).only(kept))
     try:
         student.load_state_dict(_renumbered(model.state_dict(), prefix, kept))
     except RuntimeError as error:

@@ -12,6 +12,7 @@ from typing import Any
 from stagetree.core import atomic
 from stagetree.core.lease import Lease
 from stagetree.core.signature import digest
+from stagetree.models import structure
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _limit(entry: Mapping[str, Any]) -> Limit:
 
 
 def shape(directory: Path) -> dict[str, Any]:
-    """Return what of a model directory's ``config.json`` decides how much memory it needs.
+    """Return what of a model directory decides how much memory it needs.
 
     Names of files, versions and labels do not; of a rate (dropout) it matters whether it is 0.
     A file that cannot be read is left to whoever opens the model to refuse.
@@ -118,11 +119,20 @@ def shape(directory: Path) -> dict[str, Any]:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {
+    sizes = {
         name: value != 0 if isinstance(value, float) else value
         for name, value in config.items()
         if name not in _NOT_OF_THE_SHAPE
     }
+    return {**sizes, **_structure(directory / structure.FILE)}
+
+
+def _structure(path: Path) -> dict[str, Any]:
+    """Return the sizes of the layers of a pruned model, and nothing of any other."""
+    try:
+        return {"structure": json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError):
+        return {}
 
 
 _NOT_OF_THE_SHAPE = frozenset(
