@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,6 +60,7 @@ def fit(
     objective: Objective,
     context: StageSurroundings,
     teach: Teach | None = None,
+    lineage: Mapping[str, Any] | None = None,
 ) -> None:
     """Train on the stage's corpus and write the best weights to ``context.output``.
 
@@ -75,6 +76,7 @@ def fit(
         context: The stage's surroundings.
         teach: Makes a teacher's outputs for the encoded training rows, given the labels and how
             many rows may go through it at once.
+        lineage: What the result was made from and how, for people.
 
     Raises:
         TrialPruned: ``context.evaluated`` said so.
@@ -102,7 +104,7 @@ def fit(
     else:
         if limit.failures:
             known.succeed()
-        return _save(learner, config, context)
+        return _save(learner, config, context, lineage)
     known.fail()
     raise _unfit(config, context, why)
 
@@ -166,7 +168,12 @@ def _lessons(
     return Lessons(train_rows, validation_rows, soft_targets)
 
 
-def _save(learner: Learner, config: TrainingConfig, context: StageSurroundings) -> None:
+def _save(
+    learner: Learner,
+    config: TrainingConfig,
+    context: StageSurroundings,
+    lineage: Mapping[str, Any] | None,
+) -> None:
     huggingface.save(
         learner.model,
         learner.tokenizer,
@@ -175,6 +182,7 @@ def _save(learner: Learner, config: TrainingConfig, context: StageSurroundings) 
         learner.labels,
         config.max_length,
         numerics=context.numerics,
+        lineage=lineage,
     )
 
 
