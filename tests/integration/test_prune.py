@@ -33,3 +33,15 @@ def test_pruning_after_quantising_is_refused_before_anything_runs(command) -> No
     alone = command.run("stage=prune", "stages.prune.heads=1.5", *SHORT)
     assert alone.returncode == 2
     assert "stages.prune.heads" in alone.stderr
+
+
+def test_movement_is_learnt_in_the_stage(command) -> None:
+    words = ("stage=prune", "stages.prune.method=movement", *SHORT)
+    refused = command.run(*words)
+    assert refused.returncode == 2
+    assert "stages.prune.epochs" in refused.stderr
+    done = command.run(*words, "stages.prune.epochs=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = command.json("store", "ls")
+    assert [row["kind"] for row in rows] == ["finetune", "prune"]
+    assert rows[0]["metrics"]["parameters"] == rows[1]["metrics"]["parameters"]

@@ -4,88 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import Fault, ModelError
 from stagetree.stages.base import STAGES, Stage, StageConfig, StageContext, Upstream, origin
-from stagetree.training import checks
-from stagetree.training.config import TrainingConfig
+from stagetree.training.pruning import PruneMethod, PruningConfig, faults, targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stagetree.models.format import Manifest
     from stagetree.training.learner import Learner
 
 
-class ImportanceMeasure(Enum):
-    """How it is judged what matters.
-
-    ``taylor``: how much the loss on training batches would change without a part, to first order
-    (Michel et al. 2019, arXiv 1905.10650; Molchanov et al. 2019, arXiv 1906.10771).
-    ``magnitude``: the norm of its weights.
-    """
-
-    taylor = "taylor"
-    magnitude = "magnitude"
-
-
-class LayerChoice(Enum):
-    """Which layers stay: the most important, or evenly spread ones."""
-
-    importance = "importance"
-    even = "even"
-
-
 @dataclass
-class PruneConfig(TrainingConfig, StageConfig):
-    """Options of ``prune``. Shares are of what stays.
-
-    With none of ``heads``, ``ffn``, ``layers``, ``keep_layers``, ``parameters`` and ``latency``
-    half of the heads and of the feed-forward units stay.
+class PruneConfig(PruningConfig, StageConfig):
+    """Options of ``prune``; see :class:`stagetree.training.pruning.PruningConfig`.
 
     Attributes:
         kind: ``prune``.
-        heads: Share of the attention heads that stay, in (0, 1]; every layer keeps one.
-        ffn: Share of the feed-forward units that stay, in (0, 1].
-        layers: Whole layers that stay: a number from 1 up, or a share below 1.
-        layer_choice: Which layers stay.
-        keep_layers: Exactly these layers stay, from 0, instead of ``layers``.
-        parameters: Share of the encoder layers' weights that stays at most; equal shares of
-            heads and feed-forward units are found that meet it.
-        latency: Share of the input's latency on one CPU thread that stays at most, found by
-            measuring.
-        uniform: Take the same share out of every layer, instead of the least important of all.
-        ffn_multiple: Feed-forward units stay in groups of so many.
-        importance: How it is judged what matters.
-        importance_batches: Training batches on which ``taylor`` judges.
-        epochs: Passes over the training data after pruning; 0 leaves training to later stages.
     """
 
     kind: str = "prune"
-    heads: float | None = None
-    ffn: float | None = None
-    layers: float | None = None
-    layer_choice: LayerChoice = LayerChoice.importance
-    keep_layers: list[int] = field(default_factory=list)
-    parameters: float | None = None
-    latency: float | None = None
-    uniform: bool = False
-    ffn_multiple: int = 8
-    importance: ImportanceMeasure = ImportanceMeasure.taylor
-    importance_batches: int = 32
-    epochs: float = 0.0
-
-
-_DEFAULT_SHARE = 0.5
-_SHARES = ("heads", "ffn", "parameters", "latency")
 
 
 @STAGES.register("prune")
 class Prune(Stage):
-    """Removes heads, feed-forward units and layers, and may train what remains."""
+    """Removes parts of a model or sets weights to zero, and may train what remains."""
 
     kind: ClassVar[str] = "prune"
     Config: ClassVar[type[StageConfig]] = PruneConfig
@@ -94,108 +42,117 @@ class Prune(Stage):
     @classmethod
     def check(cls, config: Any, before: Sequence[Upstream]) -> list[Fault]:
         """See :meth:`Stage.check`."""
-        training = dataclasses.replace(config, epochs=config.epochs or 1.0)
-        return [*checks.faults(training), *_target_faults(config), *_layer_faults(config)]
+        return faults(config)
 
     @classmethod
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
-        # What stays is decided once: measured latencies would differ at the next attempt.
-        pruned = context.scratch / "pruned"
-        if not pruned.is_dir():
-            _prune(config, context, pruned)
-        if config.epochs:
-            _recover(config, context, pruned)
+        from stagetree.models import format as model_format
+        from stagetree.training.limits import shape
+
+        if config.method is PruneMethod.structured:
+            cut = _cut(config, context)
+            if not config.epochs:
+                shutil.copytree(cut, context.output, dirs_exist_ok=True)
+                return
+            lineage = model_format.read(cut).lineage
+            build = partial(_learner, context, cut, config.dropout)
+            _train(config, context, build, lineage, shape(cut))
+        elif config.epochs:
+            facts = _masking(config)
+            lineage = _lineage(config, model_format.read(context.inputs["input"]), **facts)
+            _train(config, context, partial(_masked, config, context), lineage, config.method.name)
         else:
-            shutil.copytree(pruned, context.output, dirs_exist_ok=True)
+            _mask(config, context)
 
 
-def _target_faults(config: Any) -> Iterator[Fault]:
-    for name in _SHARES:
-        share = getattr(config, name)
-        if share is not None and not 0 < share <= 1:
-            yield Fault(name, f"expected a share in (0, 1] but got {share:g}")
-    overall = [name for name in ("parameters", "latency") if getattr(config, name) is not None]
-    parts = [name for name in ("heads", "ffn") if getattr(config, name) is not None]
-    if len(overall) == 2:
-        yield Fault("latency", "expected either parameters or latency but got both")
-    elif overall and parts:
-        yield Fault(
-            parts[0],
-            f"expected either {overall[0]}, which finds the shares of heads and ffn, or those "
-            f"shares, but got {overall[0]} and {' and '.join(parts)}",
-        )
-    for name in ("ffn_multiple", "importance_batches"):
-        if getattr(config, name) < 1:
-            yield Fault(name, f"expected at least 1 but got {getattr(config, name)}")
+def _masking(config: Any) -> dict[str, Any]:
+    if config.method is PruneMethod.n_of_m:
+        return {"sparsity": 1 - config.n / config.m}
+    return {"sparsity": config.sparsity}
 
 
-def _layer_faults(config: Any) -> Iterator[Fault]:
-    layers, keep = config.layers, list(config.keep_layers)
-    if layers is not None and (layers <= 0 or (layers > 1 and layers != int(layers))):
-        yield Fault(
-            "layers", f"expected a share below 1 or a whole number of layers but got {layers:g}"
-        )
-    if keep != sorted(set(keep)) or any(layer < 0 for layer in keep):
-        yield Fault("keep_layers", f"expected rising layer numbers from 0 but got {keep}")
-    if keep and layers is not None:
-        yield Fault(
-            "keep_layers",
-            f"expected either keep_layers or layers but got keep_layers={keep} and "
-            f"layers={layers:g}",
-        )
+def _cut(config: Any, context: StageContext) -> Path:
+    """Return the directory of the model without the parts, before any training.
 
-
-def _targets(config: Any) -> Any:
-    """Return the config with the default targets where it names none."""
-    named = [config.layers, *(getattr(config, name) for name in _SHARES)]
-    if config.keep_layers or any(value is not None for value in named):
-        return config
-    return dataclasses.replace(config, heads=_DEFAULT_SHARE, ffn=_DEFAULT_SHARE)
-
-
-def _prune(config: Any, context: StageContext, target: Path) -> None:
-    """Write the pruned model before any training; the directory appears when it is whole."""
+    What goes is decided once: measured latencies would differ at the next attempt.
+    """
     from stagetree.models import format as model_format
-    from stagetree.models import huggingface
     from stagetree.training.structured import cut
 
+    target = context.scratch / "pruned"
+    if target.is_dir():
+        return target
     source = context.inputs["input"]
     learner, manifest = _learner(context, source), model_format.read(source)
-    model, kept = cut(learner, _targets(config), context, source, manifest)
-    partial = target.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    huggingface.save(
-        model,
-        learner.tokenizer,
-        partial,
-        context.task.kind,
-        learner.labels,
-        manifest.max_length,
-        numerics=manifest.numerics,
-        lineage={
-            "stage": "prune",
-            "importance": config.importance.name,
-            "kept": kept,
-            "from": dict(manifest.lineage),
-        },
-    )
-    partial.rename(target)
+    model, kept = cut(learner, targets(config), context, source, manifest)
+    unfinished = target.with_suffix(".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    lineage = _lineage(config, manifest, importance=config.importance.name, kept=kept)
+    _save(dataclasses.replace(learner, model=model), unfinished, manifest, lineage)
+    return unfinished.rename(target)
 
 
-def _recover(config: Any, context: StageContext, pruned: Path) -> None:
-    """Train the pruned model on the labels."""
+def _masked(config: Any, context: StageContext) -> Learner:
+    """Return the input under masks: as they shall be, or rising with training."""
+    from stagetree.training.masks import Gradual, Masks
+
+    learner = _learner(context, context.inputs["input"], config.dropout)
+    if config.method is PruneMethod.n_of_m:
+        masks = Masks(learner.model)
+        masks.pattern(config.n, config.m)
+    elif config.epochs:
+        schedule = Gradual(config.sparsity, config.until, config.mask_every, config.uniform)
+        masks = Masks(learner.model, config.method is PruneMethod.movement, schedule)
+    else:
+        masks = Masks(learner.model)
+        masks.sparsify(config.sparsity, config.uniform)
+    return dataclasses.replace(learner, masks=masks)
+
+
+def _mask(config: Any, context: StageContext) -> None:
+    """Write the input with weights set to zero, without training."""
     from stagetree.models import format as model_format
+
+    learner = _masked(config, context)
+    if learner.masks is None:
+        raise RuntimeError("expected masks on the model")
+    sparsity = round(learner.masks.sparsity, 4)
+    learner.masks.bake()
+    manifest = model_format.read(context.inputs["input"])
+    _save(learner, context.output, manifest, _lineage(config, manifest, sparsity=sparsity))
+
+
+def _train(
+    config: Any, context: StageContext, build: Callable[[], Learner], lineage: Any, pruned: Any
+) -> None:
+    """Train on the labels and write the result."""
     from stagetree.training.fit import fit
     from stagetree.training.learner import Start
-    from stagetree.training.limits import shape
     from stagetree.training.objectives import CrossEntropy
 
-    needs = {"kind": Prune.kind, **origin(context), "pruned": shape(pruned)}
-    start = Start(needs, lambda: _learner(context, pruned, config.dropout))
-    objective = CrossEntropy(config.label_smoothing)
-    fit(start, config, objective, context, lineage=model_format.read(pruned).lineage)
+    start = Start({"kind": Prune.kind, **origin(context), "pruned": pruned}, build)
+    fit(start, config, CrossEntropy(config.label_smoothing), context, lineage=lineage)
+
+
+def _lineage(config: Any, of: Manifest, **facts: Any) -> dict[str, Any]:
+    return {"stage": "prune", "method": config.method.name, **facts, "from": dict(of.lineage)}
+
+
+def _save(learner: Learner, directory: Path, of: Manifest, lineage: dict[str, Any]) -> None:
+    from stagetree.models import huggingface
+
+    huggingface.save(
+        learner.model,
+        learner.tokenizer,
+        directory,
+        of.task,
+        learner.labels,
+        of.max_length,
+        numerics=of.numerics,
+        lineage=lineage,
+    )
 
 
 def _learner(context: StageContext, directory: Path, dropout: float | None = None) -> Learner:

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from stagetree.training.freezing import Unfreezer
+from stagetree.training.masks import Masks
 from stagetree.training.steps import Steps
 from stagetree.training.trunk import Trunk
 
@@ -23,6 +24,17 @@ class Unfreeze(TrainerCallback):  # type: ignore[misc]
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Freeze for the coming step."""
         self._trunk.enter(self._unfreezer.before_step(state.global_step))
+
+
+class Sparsify(TrainerCallback):  # type: ignore[misc]
+    """Lets sparsity rise after every step."""
+
+    def __init__(self, masks: Masks) -> None:
+        self._masks = masks
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Choose masks anew, if it is time."""
+        self._masks.after_step(state.global_step, state.max_steps)
 
 
 class EvaluateAt(TrainerCallback):  # type: ignore[misc]

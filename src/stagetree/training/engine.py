@@ -15,7 +15,7 @@ from stagetree.core.errors import TrialPruned
 from stagetree.training import checkpoint, mixing, numerics
 from stagetree.training.activations import ActivationStore
 from stagetree.training.batches import ROWS, Collate, Rows
-from stagetree.training.callbacks import EvaluateAt, Tell, Unfreeze
+from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import TrainingConfig
 from stagetree.training.evaluation import Evaluator
@@ -110,7 +110,10 @@ def train(
     ):
         steps = count(config, len(lessons.train))
         checkpoints = Checkpoints(context.scratch / "checkpoints", vocabulary)
-        run = _Run(model, evaluator, config, context, steps, task.primary_metric, checkpoints)
+        progress = Progress(
+            task.primary_metric, since=learner.masks.since(steps.total) if learner.masks else 0
+        )
+        run = _Run(model, evaluator, config, context, steps, progress, checkpoints)
         if not run.over():
             trainer = _trainer(learner, lessons, task, config, objective, context, run)
             try:
@@ -136,7 +139,7 @@ def _trainer(
         {TRAIN: lessons.train, VALIDATION: lessons.validation},
         collate,
         context.numerics,
-        whole=bool(objective.asks),
+        whole=bool(objective.asks) or learner.masks is not None,
         store=store if config.reuse else None,
     )
     trainer = StageTrainer(
@@ -158,6 +161,8 @@ def _trainer(
     if config.unfreeze:
         unfreezer = Unfreezer(learner.model, config.unfreeze, run.steps.total)
         trainer.add_callback(Unfreeze(unfreezer, trunk))
+    if learner.masks is not None:
+        trainer.add_callback(Sparsify(learner.masks))
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
     trainer.add_callback(EvaluateAt(run.steps, run.told))
     return trainer
@@ -173,7 +178,7 @@ class _Run:
         config: TrainingConfig,
         context: Context,
         steps: Steps,
-        metric: str,
+        progress: Progress,
         checkpoints: Checkpoints,
     ) -> None:
         self._model = model
@@ -185,7 +190,7 @@ class _Run:
         self._reported = context.scratch / "reported.json"
         last = self.checkpoints.last()
         self.directory: Path | None = None
-        self.progress = Progress(metric)
+        self.progress = progress
         if last is not None:
             self.directory, self.progress = last
         else:

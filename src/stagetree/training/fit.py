@@ -104,6 +104,8 @@ def fit(
     else:
         if limit.failures:
             known.succeed()
+        if learner.masks is not None:
+            learner.masks.bake()
         return _save(learner, config, context, lineage)
     known.fail()
     raise _unfit(config, context, why)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from stagetree.training.masks import Masks
     from stagetree.training.soft_targets import SoftTargets
 
 
@@ -21,11 +22,13 @@ class Learner:
         model: The model with its head; dropout is already set.
         tokenizer: Its tokenizer.
         labels: Label names, in the order of the model's outputs.
+        masks: What holds weights of the model at zero.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     labels: list[str]
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True)

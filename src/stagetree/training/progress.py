@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from typing import Any
 
 
@@ -29,16 +30,23 @@ class Progress:
     Attributes:
         metric: Name of the metric that chooses; higher is better.
         evaluations: All evaluations so far.
+        since: Evaluations after fewer steps can only be best while there is no other: the model
+            was not yet what it shall be.
     """
 
     metric: str
     evaluations: list[Evaluation] = field(default_factory=list)
+    since: int = 0
 
     @property
     def best(self) -> int:
         """Place of the best evaluation; of equals the earliest."""
-        values = [evaluation.metrics[self.metric] for evaluation in self.evaluations]
-        return values.index(max(values))
+        counted = [
+            (place, evaluation.metrics[self.metric])
+            for place, evaluation in enumerate(self.evaluations)
+            if evaluation.step >= self.since
+        ]
+        return max(counted, key=itemgetter(1))[0] if counted else len(self.evaluations) - 1
 
     @property
     def last_is_best(self) -> bool:
@@ -59,4 +67,5 @@ class Progress:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Progress:
         """Return what ``to_json`` was made from."""
-        return cls(value["metric"], [Evaluation(**entry) for entry in value["evaluations"]])
+        evaluations = [Evaluation(**entry) for entry in value["evaluations"]]
+        return cls(value["metric"], evaluations, value.get("since", 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,6 +17,7 @@ from stagetree.training.allocation import Allocation, Plan, largest_within, para
 from stagetree.training.batches import Collate, Rows, ShuffledRows, lengths_of
 from stagetree.training.encoded import encoded
 from stagetree.training.objectives import CrossEntropy
+from stagetree.training.pruning import ImportanceMeasure, LayerChoice, PruningConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,28 +30,16 @@ if TYPE_CHECKING:
     from stagetree.training.importance import Importance
     from stagetree.training.learner import Learner
 
-
-class Wanted(Protocol):
-    """What is to be taken out; see ``stages.prune.PruneConfig``."""
-
-    heads: float | None
-    ffn: float | None
-    layers: float | None
-    layer_choice: Any
-    keep_layers: list[int]
-    parameters: float | None
-    latency: float | None
-    uniform: bool
-    ffn_multiple: int
-    importance: Any
-    importance_batches: int
-    batch_size: int
-    micro_batch_size: int
-    max_length: int
+_ROWS = 8
+"""Rows a pass when importance is judged; a size of its own, for it may not depend on memory."""
 
 
 def cut(
-    learner: Learner, wanted: Wanted, context: StageSurroundings, source: Path, manifest: Manifest
+    learner: Learner,
+    wanted: PruningConfig,
+    context: StageSurroundings,
+    source: Path,
+    manifest: Manifest,
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Return a smaller model, and plain values that say what it kept.
 
@@ -72,7 +61,7 @@ def cut(
     if len(layers) < layer_count(model):
         model = select_layers(model, layers)
     kept: dict[str, Any] = {"layers": layers}
-    if any(share is not None for share in (wanted.heads, wanted.ffn, *_targets(wanted))):
+    if any(share is not None for share in _shares(wanted)):
         spread_out = Allocation(scores(model), wanted.ffn_multiple, wanted.uniform)
         plan = _plan(whole, model, wanted, spread_out, context.name, (source, manifest))
         structure.keep(model, plan.heads, plan.units)
@@ -83,14 +72,14 @@ def cut(
     return model.eval(), kept
 
 
-def _targets(wanted: Wanted) -> tuple[float | None, float | None]:
-    return wanted.parameters, wanted.latency
+def _shares(wanted: PruningConfig) -> tuple[float | None, ...]:
+    return wanted.heads, wanted.ffn, wanted.parameters, wanted.latency
 
 
 class _Scores:
     """Importance of the parts of a model, as the config wants it judged."""
 
-    def __init__(self, learner: Learner, wanted: Wanted, context: StageSurroundings) -> None:
+    def __init__(self, learner: Learner, wanted: PruningConfig, context: StageSurroundings) -> None:
         self._learner = learner
         self._wanted = wanted
         self._context = context
@@ -98,7 +87,7 @@ class _Scores:
         self.parameters = parameters(model) if structure.supported(model) else 0
 
     def __call__(self, model: PreTrainedModel) -> Importance:
-        if self._wanted.importance.name == "magnitude":
+        if self._wanted.importance is ImportanceMeasure.magnitude:
             return importance.magnitude(model)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         objective = CrossEntropy()
@@ -121,12 +110,11 @@ class _Scores:
         order = iter(ShuffledRows(lengths_of(rows), wanted.batch_size, context.seed))
         collate, given = Collate(context.task.collator(learner.tokenizer)), Rows(rows)
         chosen = itertools.islice(order, wanted.batch_size * wanted.importance_batches)
-        size = wanted.micro_batch_size or wanted.batch_size
-        while part := list(itertools.islice(chosen, size)):
+        while part := list(itertools.islice(chosen, _ROWS)):
             yield collate(given.__getitems__(part))
 
 
-def _layers(model: PreTrainedModel, wanted: Wanted, scores: _Scores, name: str) -> list[int]:
+def _layers(model: PreTrainedModel, wanted: PruningConfig, scores: _Scores, name: str) -> list[int]:
     """Return which layers stay."""
     total = layer_count(model)
     if wanted.keep_layers:
@@ -139,7 +127,7 @@ def _layers(model: PreTrainedModel, wanted: Wanted, scores: _Scores, name: str) 
             f"expected stages.{name}.layers of at most {total}, the layers of its input, "
             f"but got {count:g}"
         )
-    if count == total or wanted.layer_choice.name == "even":
+    if count == total or wanted.layer_choice is LayerChoice.even:
         return spread(total, int(count))
     order = (-scores(model).layers).argsort(kind="stable")
     return sorted(int(layer) for layer in order[: int(count)])
@@ -148,7 +136,7 @@ def _layers(model: PreTrainedModel, wanted: Wanted, scores: _Scores, name: str) 
 def _plan(
     whole: PreTrainedModel,
     model: PreTrainedModel,
-    wanted: Wanted,
+    wanted: PruningConfig,
     spread_out: Allocation,
     name: str,
     stored: tuple[Path, Manifest],

@@ -15,7 +15,8 @@ from stagetree.models.structure import structure_of
 from stagetree.stages.base import STAGES, Upstream
 from stagetree.stages.distill import Distill, DistillConfig, StudentConfig
 from stagetree.stages.finetune import Finetune, FinetuneConfig
-from stagetree.stages.prune import ImportanceMeasure, LayerChoice, Prune, PruneConfig
+from stagetree.stages.prune import Prune, PruneConfig
+from stagetree.training.pruning import ImportanceMeasure, LayerChoice, PruneMethod
 
 TRAINING = {"learning_rate": 5e-3, "batch_size": 8, "max_length": 32}
 BEFORE = [Upstream("finetune", "finetune")]
@@ -181,6 +182,75 @@ def test_the_teacher_repairs_the_pruned_model_and_quantize_takes_it(
     assert len(sizes(shallow).heads) == 1
 
 
+def zeros(directory):
+    """Return the share of zeros in each matrix of the layers."""
+    model, _, _ = open_model(directory)
+    return [
+        float((weight == 0).float().mean())
+        for name, weight in model.named_parameters()
+        if ".layer." in name and weight.ndim == 2 and "LayerNorm" not in name
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": PruneMethod.magnitude, "sparsity": 0.6, "uniform": True},
+        {"method": PruneMethod.n_of_m},
+        {"method": PruneMethod.magnitude, "sparsity": 0.6, "uniform": True, "epochs": 2.0},
+        {"method": PruneMethod.n_of_m, "epochs": 2.0},
+        {"method": PruneMethod.movement, "sparsity": 0.6, "uniform": True, "epochs": 2.0},
+    ],
+    ids=["magnitude", "2:4", "gradual", "2:4 trained", "movement"],
+)
+def test_weights_are_zero_in_a_plain_directory(pruned, options):
+    import transformers
+
+    context, _ = pruned(**options, mask_every=3, evaluations=4)
+    wanted = 0.5 if options["method"] is PruneMethod.n_of_m else 0.6
+    assert zeros(context.output) == pytest.approx([wanted] * 12, abs=0.01)
+    manifest = model_format.read(context.output)
+    assert manifest.form == "huggingface"
+    assert manifest.lineage["sparsity"] == pytest.approx(wanted, abs=0.01)
+    plain = transformers.AutoModelForTokenClassification.from_pretrained(context.output)
+    assert plain.num_parameters() == manifest.parameters
+
+
+def test_the_least_of_all_matrices_go_together(pruned):
+    context, _ = pruned(method=PruneMethod.magnitude, sparsity=0.6)
+    found = zeros(context.output)
+    assert max(found) - min(found) > 0.02
+    weights = [
+        weight
+        for name, weight in open_model(context.output)[0].named_parameters()
+        if ".layer." in name and weight.ndim == 2
+    ]
+    whole = sum(weight.numel() for weight in weights)
+    assert sum(int((weight == 0).sum()) for weight in weights) == round(0.6 * whole)
+
+
+@pytest.mark.parametrize("method", [PruneMethod.magnitude, PruneMethod.movement])
+def test_an_interrupted_masked_training_ends_with_the_same_bytes(make_context, tuned, method):
+    options = {**TRAINING, "epochs": 2.0, "evaluations": 4, "method": method, "mask_every": 4}
+    whole, _ = make_context("whole", {"input": tuned})
+    Prune.run(PruneConfig(**options), whole)
+    context, _ = make_context("cut", {"input": tuned})
+
+    class Killed(BaseException):
+        pass
+
+    def kill(fraction, metrics):
+        if fraction == 0.5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Prune.run(PruneConfig(**options), replace(context, evaluated=kill))
+    torch.manual_seed(99)
+    Prune.run(PruneConfig(**options), context)
+    files = (place.output / "model.safetensors" for place in (whole, context))
+    assert next(files).read_bytes() == next(files).read_bytes()
+
+
 def test_other_labels_are_refused(make_context, tuned, corpus_with_other_labels):
     context, _ = make_context("prune", {"input": tuned})
     with pytest.raises(ModelError, match="expected the input of 'prune' to have the labels"):
@@ -204,6 +274,9 @@ def test_faults_come_at_once():
     assert Prune.check(PruneConfig(), BEFORE) == []
     [clash] = Prune.check(PruneConfig(heads=0.5, parameters=0.5), BEFORE)
     assert "either parameters, which finds the shares" in clash.message
+    masked = PruneConfig(method=PruneMethod.movement, layers=1, sparsity=1.0, until=0.0, n=4)
+    found = [fault.path for fault in Prune.check(masked, BEFORE)]
+    assert found == ["sparsity", "until", "n", "epochs", "layers"]
 
 
 def test_the_kind_is_registered_and_light():
