@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import MISSING
 
+from stagetree.core.errors import ModelError
 from stagetree.core.registry import Registry
 from stagetree.core.signature import result_fields
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stagetree.data.corpus import Corpus
+    from stagetree.tasks.prediction import PredictOptions, Predictor
 
 IGNORED = -100
 """Label of positions that are neither trained on nor scored."""
@@ -117,6 +119,27 @@ class Task(ABC):
                 for token tasks, () else.
             labels: Label names.
         """
+
+    def predictor(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Sequence[str],
+        max_length: int,
+        options: PredictOptions,
+    ) -> Predictor:
+        """Return what turns inputs without labels into rows, and logits into plain answers.
+
+        Args:
+            tokenizer: The model's tokenizer.
+            labels: Label names, in the order of the model's outputs.
+            max_length: Longest row in sub-words.
+            options: What the user asks for.
+
+        Raises:
+            ConfigError: The options do not fit the task.
+            ModelError: The task cannot predict.
+        """
+        raise ModelError(f"task {self.kind!r} cannot predict: it has no predictor yet")
 
 
 TASKS: Registry[type[Task]] = Registry("task.kind", "stagetree.tasks")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stagetree.data.corpus import Corpus
+    from stagetree.tasks.prediction import PredictOptions, Predictor
 
 
 @dataclass
@@ -100,6 +101,18 @@ class ClassificationTask(Task):
         from transformers import DataCollatorWithPadding
 
         return WithoutLength(DataCollatorWithPadding(tokenizer))
+
+    def predictor(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Sequence[str],
+        max_length: int,
+        options: PredictOptions,
+    ) -> Predictor:
+        """See :meth:`Task.predictor`."""
+        from stagetree.tasks.classification_prediction import ClassificationPredictor
+
+        return ClassificationPredictor(tokenizer, labels, max_length, options)
 
     def score(
         self, logits: Sequence[np.ndarray], label_ids: Sequence[np.ndarray], labels: Sequence[str]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stagetree.data.corpus import Corpus
+    from stagetree.tasks.prediction import PredictOptions, Predictor
 
 _BATCH = 1000
 
@@ -93,7 +94,7 @@ class NerTask(Task):
                 "task 'ner' must know which sub-words make a word: expected a fast tokenizer, "
                 f"got {type(tokenizer).__name__}; set model.tokenizer to one with a tokenizer.json"
             )
-        encoder = _Encoder(tokenizer, labels, max_length, self.config.long_texts)
+        encoder = Encoder(tokenizer, labels, max_length, self.config.long_texts)
         tokens, tags = _column(examples, "tokens"), _column(examples, "tags")
         for start in range(0, len(tokens), _BATCH):
             encoder.add(tokens[start : start + _BATCH], tags[start : start + _BATCH])
@@ -114,6 +115,18 @@ class NerTask(Task):
         return WithoutLength(
             DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORED)
         )
+
+    def predictor(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Sequence[str],
+        max_length: int,
+        options: PredictOptions,
+    ) -> Predictor:
+        """See :meth:`Task.predictor`."""
+        from stagetree.tasks.ner_prediction import NerPredictor
+
+        return NerPredictor(tokenizer, labels, max_length, options)
 
     def score(
         self, logits: Sequence[np.ndarray], label_ids: Sequence[np.ndarray], labels: Sequence[str]
@@ -193,8 +206,12 @@ def _predicted(logits: Sequence[np.ndarray], label_ids: Sequence[np.ndarray]) ->
     return best
 
 
-class _Encoder:
-    """Turns words and tags into rows, a batch at a time."""
+class Encoder:
+    """Turns words and tags into rows, a batch at a time.
+
+    Attributes:
+        rows: Columns ``input_ids``, ``attention_mask``, ``labels`` and ``length``, a list each.
+    """
 
     def __init__(
         self,
