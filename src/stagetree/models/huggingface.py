@@ -197,6 +197,8 @@ def save(
     *,
     numerics: str = "fp32",
     lineage: Mapping[str, Any] | None = None,
+    form: str | None = None,
+    parameters: int | None = None,
 ) -> Manifest:
     """Write a model directory that :func:`stagetree.models.load.load` opens bit-equal.
 
@@ -212,6 +214,8 @@ def save(
         max_length: Longest input it was trained for, in sub-words.
         numerics: Arithmetic it was trained and scored with.
         lineage: What it was made from and how, for people.
+        form: The form, where more lies in the directory already that belongs to the model.
+        parameters: Number of weights, where the model has not all of them.
     """
     with quiet():
         model.save_pretrained(directory)
@@ -220,12 +224,12 @@ def save(
     if pruned:
         atomic.write_json(directory / FILE, asdict(structure_of(model)))
     manifest = Manifest(
-        form="pruned" if pruned else getattr(model, "form", "huggingface"),
+        form=form or ("pruned" if pruned else getattr(model, "form", "huggingface")),
         task=task_kind,
         auto_class=_auto_class(type(model)),
         labels=list(labels),
         max_length=max_length,
-        parameters=model.num_parameters(),
+        parameters=model.num_parameters() if parameters is None else parameters,
         numerics=numerics,
         lineage=dict(lineage or {}),
     )

@@ -103,7 +103,8 @@ def _stages(
             wrong = narrowing.stage_faults(task, STAGES[kind], config, roles, narrowed)
             faults += below(path, wrong)
             narrowed[str(name)] = narrowing.part_of(STAGES[kind], config, roles, narrowed)
-        before.append(Upstream(str(name), kind))
+        final = STAGES[kind].final(config) if config is not None else ""
+        before.append(Upstream(str(name), kind, final))
     return stages
 
 
@@ -129,6 +130,7 @@ def _order_faults(stage: type[Stage], config: Any, before: list[Upstream]) -> li
             ]
         return []
     kinds = {upstream.name: upstream.kind for upstream in before}
+    final = {upstream.name: upstream.final for upstream in before}
     faults: list[Fault] = []
     for role, name in stage.roles(config, before).items():
         if name not in kinds:
@@ -141,15 +143,31 @@ def _order_faults(stage: type[Stage], config: Any, before: list[Upstream]) -> li
                     f"Before it: {', '.join(kinds)}.",
                 )
             )
-        elif role == "input" and not STAGES[kinds[name]].trainable_result:
-            faults.append(
-                Fault(
-                    role,
-                    f"{name!r} is a {kinds[name]} stage, whose result cannot be "
-                    f"changed further; place {name!r} last",
-                )
-            )
+        elif role == "input" and stage.changes(config):
+            faults += _final_faults(config, name, kinds[name], final[name])
     return faults
+
+
+def _final_faults(config: Any, name: str, kind: str, final: str) -> list[Fault]:
+    """Return why a stage's result cannot be changed by the stage of ``config``."""
+    if final:
+        return [Fault("input", f"the result of {name!r} cannot be changed: {final}")]
+    if STAGES[kind].trainable_result:
+        return []
+    adapter = getattr(config, "adapter", None)
+    if adapter is not None and adapter.active:
+        why = (
+            f"{name!r} is a {kind} stage, and an adapter of method {adapter.method.name} needs a "
+            f"base of plain weights to train on; train the adapter first and place {name!r} last"
+        )
+        return [Fault("input", why)]
+    return [
+        Fault(
+            "input",
+            f"{name!r} is a {kind} stage, whose result cannot be "
+            f"changed further; place {name!r} last",
+        )
+    ]
 
 
 def _sign(

@@ -13,6 +13,7 @@ from omegaconf import MISSING
 from stagetree.core.errors import Fault
 from stagetree.core.registry import Registry
 from stagetree.core.signature import result_fields
+from stagetree.models.adapter_config import WHY_FINAL, AdapterConfig
 
 if TYPE_CHECKING:
     from stagetree.data.corpus import Corpus
@@ -81,10 +82,17 @@ def origin(context: StageContext) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A stage before another one in the pipeline."""
+    """A stage before another one in the pipeline.
+
+    Attributes:
+        name: Its name.
+        kind: Its kind.
+        final: Why its config lets no later stage change its result; empty when one may.
+    """
 
     name: str
     kind: str
+    final: str = ""
 
 
 class Stage(ABC):
@@ -117,6 +125,20 @@ class Stage(ABC):
     def narrows(cls, config: Any) -> str | None:
         """Return the one task, of several, that its result and all made of it is for, if any."""
         return None
+
+    @classmethod
+    def final(cls, config: Any) -> str:
+        """Return why no later stage can change the result of this config; empty when one can.
+
+        A kind none of whose results can be changed says so by ``trainable_result`` instead.
+        """
+        adapter = getattr(config, "adapter", None)
+        return WHY_FINAL if isinstance(adapter, AdapterConfig) and adapter.stays_apart else ""
+
+    @classmethod
+    def changes(cls, config: Any) -> bool:
+        """Return whether it changes the model of its input, rather than only looking at it."""
+        return True
 
     @classmethod
     def check(cls, config: Any, before: Sequence[Upstream]) -> list[Fault]:

@@ -80,6 +80,11 @@ class Distill(Stage):
         return {"teacher": teacher, "input": start or teacher} if teacher else {}
 
     @classmethod
+    def changes(cls, config: Any) -> bool:
+        """See :meth:`Stage.changes`: a student of its own leaves the input as it is."""
+        return config.student.model is None
+
+    @classmethod
     def check(cls, config: Any, before: Sequence[Upstream]) -> list[Fault]:
         """See :meth:`Stage.check`."""
         return [

@@ -90,14 +90,25 @@ class Checkpoints:
         return sorted(self.root.glob(f"{_PREFIX}*"))
 
 
-def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write a model's weights; tied ones once."""
-    save_model(model, str(path))
+def save_weights(model: torch.nn.Module, path: Path, frozen: bool = True) -> None:
+    """Write a model's weights; tied ones once; only those with gradients without ``frozen``."""
+    if frozen:
+        save_model(model, str(path))
+        return
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    save_file({name: weight.detach().contiguous() for name, weight in trained.items()}, path)
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> None:
+def load_weights(model: torch.nn.Module, path: Path, frozen: bool = True) -> None:
     """Copy the weights of ``save_weights`` into a model of the same shapes."""
-    load_model(model, str(path))
+    if frozen:
+        load_model(model, str(path))
+        return
+    stored = load_file(path)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                weight.copy_(stored[name])
 
 
 def share(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stagetree.core.errors import Fault
+from stagetree.models.adapter_config import AdapterConfig
 from stagetree.training.config import Phase, Schedule
 
 _AT_LEAST = {
@@ -25,7 +26,12 @@ _BELOW_ONE = ("adam_beta1", "adam_beta2", "label_smoothing")
 
 def faults(config: Any) -> list[Fault]:
     """Return everything wrong with a ``TrainingConfig``; paths relative to it."""
-    return [*_numbers(config), *_combinations(config), *_phases(config.unfreeze)]
+    return [
+        *_numbers(config),
+        *_combinations(config),
+        *_phases(config.unfreeze),
+        *_adapter(config.adapter, config.unfreeze),
+    ]
 
 
 def _numbers(config: Any) -> Iterator[Fault]:
@@ -78,6 +84,28 @@ def _phases(phases: Sequence[Phase]) -> Iterator[Fault]:
         yield Fault(
             f"unfreeze[{len(phases) - 1}].until",
             f"expected the last phase to end at 1 but got {phases[-1].until:g}",
+        )
+
+
+def _adapter(adapter: AdapterConfig, unfreeze: Sequence[Phase]) -> Iterator[Fault]:
+    if not adapter.active:
+        return
+    for name in ("rank", "virtual_tokens"):
+        value = getattr(adapter, name)
+        if value < 1:
+            yield Fault(f"adapter.{name}", f"expected at least 1 but got {value}")
+    if not adapter.alpha > 0:
+        yield Fault("adapter.alpha", f"expected a number above 0 but got {adapter.alpha}")
+    if not 0 <= adapter.dropout < 1:
+        yield Fault("adapter.dropout", f"expected a number in [0, 1) but got {adapter.dropout}")
+    method = adapter.method.name
+    if adapter.modules and adapter.stays_apart:
+        yield Fault("adapter.modules", f"expected none with method={method}, which adapts no maps")
+    if unfreeze:
+        yield Fault(
+            "unfreeze",
+            f"expected no phases with adapter.method={method}, which keeps the encoder frozen; "
+            "leave out one of the two",
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from stagetree.models.adapter_config import AdapterConfig
+
 
 class Schedule(Enum):
     """How the learning rate moves after warm-up."""
@@ -58,6 +60,7 @@ class TrainingConfig:
             they stay frozen; without it they are computed again each time, to the same numbers.
         reuse_gb: Most that outputs of frozen layers may take on disk, of all trials together;
             never more than half of what is free. A phase that needs more does without.
+        adapter: Few trainable weights instead of all.
         evaluations: How often in the stage the validation split is scored, evenly spaced.
         patience: Stop after this many evaluations without a new best; 0 never stops early.
         max_length: Longest input in sub-words, special tokens included.
@@ -83,6 +86,9 @@ class TrainingConfig:
     unfreeze: list[Phase] = field(default_factory=list)
     reuse: bool = field(default=True, metadata={"affects_result": False})
     reuse_gb: float = field(default=4.0, metadata={"affects_result": False})
+    adapter: AdapterConfig = field(
+        default_factory=AdapterConfig, metadata={"neutral": AdapterConfig()}
+    )
     evaluations: int = 5
     patience: int = 0
     max_length: int = 128

@@ -14,6 +14,7 @@ import torch
 from stagetree.core.errors import TrialPruned
 from stagetree.training import checkpoint, mixing, numerics
 from stagetree.training.activations import ActivationStore
+from stagetree.training.adapters import Allocate
 from stagetree.training.batches import ROWS, Collate, Rows
 from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
@@ -29,8 +30,6 @@ from stagetree.training.unpadding import unpadded
 from stagetree.training.vocabulary import compact
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from stagetree.tasks.base import Task
     from stagetree.training.learner import Learner, Lessons
     from stagetree.training.objectives import Objective
@@ -113,9 +112,11 @@ def train(
         progress = Progress(
             task.primary_metric, since=learner.masks.since(steps.total) if learner.masks else 0
         )
-        run = _Run(model, evaluator, config, context, steps, progress, checkpoints)
+        run = _Run(learner, evaluator, config, context, steps, progress, checkpoints)
         if not run.over():
             trainer = _trainer(learner, lessons, task, config, objective, context, run)
+            if learner.adapted is not None and run.directory is not None:
+                learner.adapted.load_progress(run.directory)
             try:
                 trainer.train(resume_from_checkpoint=str(run.directory) if run.directory else None)
             finally:
@@ -132,6 +133,9 @@ def _trainer(
     context: Context,
     run: _Run,
 ) -> StageTrainer:
+    adapted = learner.adapted
+    if adapted is not None:
+        objective = adapted.objective(objective)
     collate = Collate(task.collator(learner.tokenizer))
     store = ActivationStore(context.cache / "activations", config.reuse_gb)
     trunk = Trunk(
@@ -163,6 +167,8 @@ def _trainer(
         trainer.add_callback(Unfreeze(unfreezer, trunk))
     if learner.masks is not None:
         trainer.add_callback(Sparsify(learner.masks))
+    if adapted is not None and adapted.tuner is not None:
+        trainer.add_callback(Allocate(adapted.tuner))
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
     trainer.add_callback(EvaluateAt(run.steps, run.told))
     return trainer
@@ -173,7 +179,7 @@ class _Run:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        learner: Learner,
         evaluator: Evaluator,
         config: TrainingConfig,
         context: Context,
@@ -181,7 +187,8 @@ class _Run:
         progress: Progress,
         checkpoints: Checkpoints,
     ) -> None:
-        self._model = model
+        self._model = learner.model
+        self._adapted = learner.adapted
         self._evaluator = evaluator
         self._config = config
         self._context = context
@@ -224,13 +231,17 @@ class _Run:
     def save(self, trainer: StageTrainer) -> None:
         """Write a checkpoint; the last one needs only the best weights."""
         directory = self.checkpoints.begin()
-        checkpoint.save_weights(self._model, directory / checkpoint.MODEL)
+        checkpoint.save_weights(
+            self._model, directory / checkpoint.MODEL, frozen=self._adapted is None
+        )
         if self.progress.last_is_best:
             checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
         elif self.directory is not None:
             checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
         if not self.over():
             trainer.save_run(directory)
+            if self._adapted is not None:
+                self._adapted.save_progress(directory)
         self.directory = self.checkpoints.commit(directory, self.progress)
 
     def told(self) -> bool:
@@ -246,8 +257,10 @@ class _Run:
         """Give the model its best weights and return their metrics."""
         if self.directory is None:
             raise RuntimeError("expected training to end with an evaluation but there was none")
-        checkpoint.load_weights(self._model, self.directory / checkpoint.BEST)
-        self._model.requires_grad_(True)
+        whole = self._adapted is None
+        checkpoint.load_weights(self._model, self.directory / checkpoint.BEST, frozen=whole)
+        if whole:
+            self._model.requires_grad_(True)
         self._model.eval()
         return dict(self.progress.evaluations[self.progress.best].metrics)
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stagetree.core.errors import OutOfMemory
+from stagetree.core.signature import result_fields
 from stagetree.models import huggingface
-from stagetree.training import limits, memory
+from stagetree.training import limits, memory, steps
+from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
 from stagetree.training.engine import Context, train
 from stagetree.training.learner import Learner, Lessons
@@ -94,6 +96,10 @@ def fit(
         learner = start.build()
         lessons = _lessons(learner, config, context, eval_batch, teach)
         fitting = replace(config, micro_batch_size=micro_batch_size)
+        if config.adapter.active:
+            total = steps.count(fitting, len(lessons.train)).total
+            adapted = Adapted(learner.model, config.adapter, context.seed, total)
+            learner = replace(learner, adapted=adapted)
         train(learner, lessons, context.task, fitting, objective, context, eval_batch)
         return learner
 
@@ -113,7 +119,9 @@ def fit(
 
 def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> dict[str, Any]:
     """Return all that decides how large a micro-batch may be."""
+    adapter = {"adapter": result_fields(config.adapter)} if config.adapter.active else {}
     return {
+        **adapter,
         "device": memory.device(),
         "start": dict(start.needs),
         "task": context.task.kind,
@@ -176,6 +184,11 @@ def _save(
     context: StageSurroundings,
     lineage: Mapping[str, Any] | None,
 ) -> None:
+    form = None
+    parameters = learner.model.num_parameters()
+    if learner.adapted is not None:
+        form = "adapter" if learner.adapted.form == "adapter" else None
+        lineage = {**(lineage or {}), "adapter": learner.adapted.dissolve(context.output)}
     huggingface.save(
         learner.model,
         learner.tokenizer,
@@ -185,6 +198,8 @@ def _save(
         config.max_length,
         numerics=context.numerics,
         lineage=lineage,
+        form=form,
+        parameters=parameters if form == "adapter" else None,
     )
 
 

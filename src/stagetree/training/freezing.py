@@ -57,15 +57,22 @@ def depths(model: PreTrainedModel) -> list[int]:
 
 
 def parameter_groups(
-    model: PreTrainedModel, learning_rate: float, layer_decay: float, weight_decay: float
+    model: PreTrainedModel,
+    learning_rate: float,
+    layer_decay: float,
+    weight_decay: float,
+    frozen: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return optimiser groups over all parameters, the frozen ones too.
+    """Return optimiser groups over parameters, by default over the frozen ones too.
 
     The head and the top layer get ``learning_rate``, each layer below ``layer_decay`` times that
     of the layer above it, the embeddings the least. Vectors (biases, norms) are not decayed.
+    Without ``frozen``, only parameters that have gradients now are in it.
     """
     members: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
     for weight, depth in zip(model.parameters(), depths(model), strict=True):
+        if not (frozen or weight.requires_grad):
+            continue
         below_top = max(0, depth - 1) if layer_decay != 1.0 else 0
         members[below_top, weight.ndim >= 2].append(weight)
     return [

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from stagetree.training.masks import Masks
+    from stagetree.training.adapters import Adapted
     from stagetree.training.soft_targets import SoftTargets
 
 
@@ -23,12 +24,14 @@ class Learner:
         tokenizer: Its tokenizer.
         labels: Label names, in the order of the model's outputs.
         masks: What holds weights of the model at zero.
+        adapted: The adapter on the model, if there is one.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     labels: list[str]
     masks: Masks | None = None
+    adapted: Adapted | None = None
 
 
 @dataclass(frozen=True)

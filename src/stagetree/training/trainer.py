@@ -134,7 +134,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             )
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Make AdamW over all parameters, the frozen ones too."""
+        """Make AdamW over all parameters: without an adapter any of them may train later."""
         config = self._config
         self.optimizer = torch.optim.AdamW(
             parameter_groups(
@@ -142,6 +142,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
                 config.learning_rate,
                 config.layer_decay,
                 config.weight_decay,
+                frozen=not config.adapter.active,
             ),
             lr=config.learning_rate,
             betas=(config.adam_beta1, config.adam_beta2),
@@ -231,7 +232,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         weights = Path(resume_from_checkpoint) / checkpoint.MODEL
-        checkpoint.load_weights(self.model if model is None else model, weights)
+        target = self.model if model is None else model
+        checkpoint.load_weights(target, weights, frozen=not self._config.adapter.active)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         with quiet():  # a resume may have another micro-batch size, which Trainer warns about
