@@ -14,6 +14,11 @@ CASES = [
     (["data=pie", "model=minilm", "stages.finetune.epochs=x"], ["pii", "minilm_l6", "epochs"]),
     (["stage=[finetune,quantize,distill]"], ["quantize"]),
     (
+        ["stage=[finetune,quantize]", "stages.finetune.adapter.method=prefix"],
+        ["stages.quantize.input", "distil it first"],
+    ),
+    (["stages.finetune.adapter.method=lorra"], ["stages.finetune.adapter", "lorra"]),
+    (
         ["stages.distill.temperature=-1", "stages.finetune.batch_size=0"],
         ["stages.distill.temperature", "stages.finetune.batch_size"],
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -61,6 +61,14 @@ class AdapterConfig:
     modules: list[str] = field(default_factory=list)
     virtual_tokens: int = 20
 
+    def settled(self) -> AdapterConfig:
+        """Return it with every option that its method does not read at the default.
+
+        Configs that differ only there are equal then, and so are their results.
+        """
+        default = AdapterConfig()
+        return replace(self, **{name: getattr(default, name) for name in _UNREAD[self.method]})
+
     @property
     def active(self) -> bool:
         """Whether there is an adapter."""
@@ -70,3 +78,17 @@ class AdapterConfig:
     def stays_apart(self) -> bool:
         """Whether there is one that cannot be merged into the model's weights."""
         return self.method in STAYS_APART
+
+
+_LOW_RANK = ("rank", "alpha", "dropout")
+_PLACES = ("targets", "modules")
+_TOKENS = ("virtual_tokens",)
+_UNREAD = {
+    AdapterMethod.none: (*_LOW_RANK, *_PLACES, *_TOKENS),
+    AdapterMethod.lora: _TOKENS,
+    AdapterMethod.dora: _TOKENS,
+    AdapterMethod.adalora: _TOKENS,
+    AdapterMethod.ia3: (*_LOW_RANK, *_TOKENS),
+    AdapterMethod.prefix: (*_LOW_RANK, *_PLACES),
+    AdapterMethod.prompt: (*_LOW_RANK, *_PLACES),
+}

@@ -223,8 +223,9 @@ def save(
     pruned = irregular(model)
     if pruned:
         atomic.write_json(directory / FILE, asdict(structure_of(model)))
+    usual: str = "pruned" if pruned else getattr(model, "form", "huggingface")
     manifest = Manifest(
-        form=form or ("pruned" if pruned else getattr(model, "form", "huggingface")),
+        form=form or usual,
         task=task_kind,
         auto_class=_auto_class(type(model)),
         labels=list(labels),

@@ -28,7 +28,7 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _KEYS, _VALUES, _PROMPT = "prefix_keys", "prefix_values", "prompt"
 _SPREAD = 0.02
-_HANDLES = "_stagetree_prompt_handles"
+_BEFORE = "_before_virtual_tokens"
 
 
 def attach(model: PreTrainedModel, method: str, tokens: int) -> dict[str, torch.nn.Parameter]:
@@ -46,21 +46,23 @@ def attach(model: PreTrainedModel, method: str, tokens: int) -> dict[str, torch.
         ModelError: The model cannot take them.
     """
     before = {name for name, _ in model.named_parameters()}
+    usual = model.config._attn_implementation
     handles = _prefix(model, tokens) if method == "prefix" else _prompt(model, tokens)
-    setattr(model, _HANDLES, handles)
+    setattr(model, _BEFORE, (usual, handles))
     return {name: weight for name, weight in model.named_parameters() if name not in before}
 
 
 def detach(model: PreTrainedModel, parameters: dict[str, torch.nn.Parameter]) -> None:
     """Take virtual tokens off a model."""
-    for handle in getattr(model, _HANDLES):
+    usual, handles = getattr(model, _BEFORE)
+    for handle in handles:
         handle.remove()
-    delattr(model, _HANDLES)
+    delattr(model, _BEFORE)
     for name in parameters:
         owner, _, own = name.rpartition(".")
         delattr(model.get_submodule(owner), own)
     if model.config._attn_implementation == ATTENTION:
-        model.set_attn_implementation("sdpa")
+        model.set_attn_implementation(usual)
 
 
 def save(
@@ -211,6 +213,12 @@ def _insert(tokens: int) -> Any:
         embedded = base.get_input_embeddings()(ids)
         prompt = getattr(base, _PROMPT).to(embedded.dtype).expand(len(ids), -1, -1)
         given["inputs_embeds"] = torch.cat((embedded[:, :1], prompt, embedded[:, 1:]), 1)
+        room = getattr(base.config, "max_position_embeddings", None)
+        if room is not None and given["inputs_embeds"].shape[1] > room:
+            raise ModelError(
+                f"{tokens} virtual tokens and an input of {ids.shape[1]} are more than the "
+                f"{room} positions of the model; lower max_length or adapter.virtual_tokens"
+            )
         mask = args[1] if len(args) > 1 else given.get("attention_mask")
         given["attention_mask"] = _widened(torch.ones_like(ids) if mask is None else mask, tokens)
         if given.get("token_type_ids") is not None:

@@ -98,6 +98,7 @@ def _stages(
             _shorten(config, debug)
             faults += below(path, _order_faults(STAGES[kind], config, before))
             faults += below(path, STAGES[kind].check(config, before))
+            _settle(config)
             stages.append((str(name), STAGES[kind], config))
             roles = STAGES[kind].roles(config, before)
             wrong = narrowing.stage_faults(task, STAGES[kind], config, roles, narrowed)
@@ -115,6 +116,12 @@ def _shorten(config: StageConfig, debug: DebugConfig) -> None:
         config.max_steps = min(config.max_steps or debug.max_steps, debug.max_steps)
     if debug.evaluations is not None:
         config.evaluations = min(config.evaluations, debug.evaluations)
+
+
+def _settle(config: StageConfig) -> None:
+    """Forget options that say nothing, so that equal results have equal signatures."""
+    if isinstance(config, TrainingConfig):
+        config.adapter = config.adapter.settled()
 
 
 def _order_faults(stage: type[Stage], config: Any, before: list[Upstream]) -> list[Fault]:

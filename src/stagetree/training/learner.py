@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from stagetree.training.masks import Masks
     from stagetree.training.adapters import Adapted
+    from stagetree.training.masks import Masks
     from stagetree.training.soft_targets import SoftTargets
 
 

@@ -100,6 +100,52 @@ def test_an_order_that_cannot_work_is_refused_with_its_reason(in_project) -> Non
     assert any("quantize" in message for message in found.values())
 
 
+PREFIX = "stages.finetune.adapter.method=prefix"
+
+
+@pytest.mark.parametrize("stages", ["finetune,quantize", "finetune,distill"])
+def test_what_virtual_tokens_leave_unchangeable_is_refused_with_its_reason(
+    in_project, stages
+) -> None:
+    found = faults(in_project, f"stage=[{stages}]", PREFIX)
+    later = stages.split(",")[1]
+    assert "distil it first" in found[f"stages.{later}.input"]
+
+
+def test_a_model_with_a_prefix_teaches_a_student_of_its_own(in_project) -> None:
+    chain = ("stage=[finetune,distill,quantize]", PREFIX, "stages.distill.student.model=minilm_l6")
+    assert names(in_project, *chain) == ["finetune", "distill", "quantize"]
+
+
+def test_an_adapter_on_a_quantised_base_is_refused_with_its_reason(in_project) -> None:
+    words = ["stage=[finetune,quantize,distill]", "stages.distill.adapter.method=lora"]
+    with pytest.raises(ConfigError, match="an adapter of method lora needs a base of plain weight"):
+        compose(in_project([*words, "stages.distill.input=quantize"]))
+
+
+def test_an_adapter_renames_results_only_where_there_is_one(in_project) -> None:
+    plain = signatures(in_project, "stage=finetune")
+    none = signatures(in_project, "stage=finetune", "stages.finetune.adapter.method=none")
+    lora = signatures(in_project, "stage=finetune", "stages.finetune.adapter.method=lora")
+    assert plain == none
+    assert plain != lora
+
+
+@pytest.mark.parametrize(
+    ("method", "word"),
+    [("none", "rank=4"), ("ia3", "alpha=1"), ("lora", "virtual_tokens=3"), ("prefix", "rank=4")],
+)
+def test_options_that_an_adapter_does_not_read_rename_nothing(in_project, method, word) -> None:
+    chosen = f"stages.finetune.adapter.method={method}"
+    plain = signatures(in_project, "stage=finetune", chosen)
+    assert plain == signatures(
+        in_project, "stage=finetune", chosen, f"stages.finetune.adapter.{word}"
+    )
+    read = "virtual_tokens=3" if method == "prefix" else "targets=attention"
+    other = signatures(in_project, "stage=finetune", chosen, f"stages.finetune.adapter.{read}")
+    assert (plain == other) == (method == "none")
+
+
 def test_faults_of_a_command_line_name_the_nearest_key(in_project) -> None:
     found = commandline.diagnose(
         ["stages.finetune.lerning_rate=1", "model=minilm", "stages.finetune.epochs=many", "sede=3"]

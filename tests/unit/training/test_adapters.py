@@ -287,6 +287,19 @@ def test_adalora_shares_its_ranks_out(tuned):
     assert sum(ranks) < 6 * len(ranks)
 
 
+def test_adalora_resumes_exactly_when_its_ranks_are_final(tuned):
+    adapter = AdapterConfig(AdapterMethod.adalora)
+    whole = tuned(adapter, at="whole", learning_rate=3e-2)
+    with pytest.raises(Killed):
+        tuned(adapter, at="cut", learning_rate=3e-2, killed_at=0.75)
+    assert tuned(adapter, at="cut", learning_rate=3e-2).told == whole.told[2:]
+
+
+def test_a_prompt_that_leaves_too_few_positions_is_refused(tuned):
+    with pytest.raises(ModelError, match="64 positions of the model"):
+        tuned(AdapterConfig(AdapterMethod.prompt, virtual_tokens=60))
+
+
 def test_layers_learn_at_their_own_rates_under_an_adapter(tuned):
     same = tuned(AdapterConfig(AdapterMethod.lora), at="same")
     slower = tuned(AdapterConfig(AdapterMethod.lora), at="slower", layer_decay=0.1)

@@ -2,8 +2,21 @@ import re
 
 import pytest
 
+from stagetree.models.adapter_config import AdapterConfig, AdapterMethod
 from stagetree.training.checks import faults
 from stagetree.training.config import Phase, Schedule, TrainingConfig
+
+
+def lora(**options):
+    return {"adapter": AdapterConfig(AdapterMethod.lora, **options)}
+
+
+def prefix(**options):
+    return {"adapter": AdapterConfig(AdapterMethod.prefix, **options)}
+
+
+def test_adapters_go_with_rates_by_layer():
+    assert faults(TrainingConfig(layer_decay=0.9, **lora())) == []
 
 
 def test_defaults_are_fine():
@@ -31,6 +44,12 @@ def test_defaults_are_fine():
         ({"unfreeze": [Phase(0.5, 1), Phase(0.4, 2), Phase(1)]}, "unfreeze[1].until", "above 0.5"),
         ({"unfreeze": [Phase(0.5, 1)]}, "unfreeze[0].until", "end at 1 but got 0.5"),
         ({"unfreeze": [Phase(1.0, -2)]}, "unfreeze[0].layers", "but got -2"),
+        (lora(rank=0), "adapter.rank", "at least 1 but got 0"),
+        (lora(alpha=-1.0), "adapter.alpha", "above 0 but got -1.0"),
+        (lora(dropout=1.0), "adapter.dropout", r"\[0, 1\)"),
+        (prefix(virtual_tokens=0), "adapter.virtual_tokens", "at least 1 but got 0"),
+        (prefix(modules=["query"]), "adapter.modules", "method=prefix, which adapts no maps"),
+        ({**lora(), "unfreeze": [Phase(1.0, 1)]}, "unfreeze", "keeps the encoder frozen"),
     ],
 )
 def test_faults_say_where_and_what(options, path, says):
