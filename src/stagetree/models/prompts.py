@@ -45,6 +45,11 @@ def attach(model: PreTrainedModel, method: str, tokens: int) -> dict[str, torch.
     Raises:
         ModelError: The model cannot take them.
     """
+    if model.config.is_encoder_decoder:
+        raise ModelError(
+            f"{type(model).__name__} is an encoder and a decoder, which take no {method}; "
+            "choose adapter.method=lora"
+        )
     before = {name for name, _ in model.named_parameters()}
     usual = model.config._attn_implementation
     handles = _prefix(model, tokens) if method == "prefix" else _prompt(model, tokens)
@@ -192,7 +197,7 @@ def _prompt(model: PreTrainedModel, tokens: int) -> list[Any]:
     import torch
 
     base, embedding = model.base_model, model.get_input_embeddings()
-    if base is model or getattr(model.config, "is_encoder_decoder", False):
+    if base is model:
         raise ModelError(f"{type(model).__name__} cannot take a prompt; choose adapter.method=lora")
     words = torch.randint(len(embedding.weight), (tokens,)).to(model.device)
     first = embedding.weight.detach()[words].clone()

@@ -21,6 +21,8 @@ from transformers import (
     DistilBertForTokenClassification,
     RobertaConfig,
     RobertaForTokenClassification,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from stagetree.core.errors import ModelError
@@ -317,3 +319,12 @@ def test_other_attention_is_refused_rather_than_the_prefix_forgotten():
     model.set_attn_implementation("eager")
     with pytest.raises(ModelError, match="prefix"):
         model(**batch())
+
+
+@pytest.mark.parametrize("method", APART, ids=lambda method: method.name)
+def test_an_encoder_with_a_decoder_takes_no_virtual_tokens(method):
+    model = T5ForConditionalGeneration(
+        T5Config(vocab_size=64, d_model=32, d_kv=16, num_layers=2, num_heads=2, d_ff=64)
+    )
+    with pytest.raises(ModelError, match=r"choose adapter\.method=lora"):
+        Adapted(model, AdapterConfig(method), seed=1, total_steps=10)
