@@ -47,7 +47,7 @@ class OnnxRunner(Runner):
         device: str | None = None,
     ) -> OnnxRunner:
         """See :meth:`Runner.open`."""
-        return cls(directory, manifest, threads or _torch_threads())
+        return cls(directory, manifest, threads or torch_threads())
 
     @classmethod
     def reopen(
@@ -133,7 +133,7 @@ def feed(names: tuple[str, ...], batch: Mapping[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def _torch_threads() -> int:
+def torch_threads() -> int:
     """Return PyTorch's number of threads where PyTorch is in use anyway, else 1."""
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch is not None else 1

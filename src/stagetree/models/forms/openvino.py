@@ -1,0 +1,98 @@
+"""The OpenVINO form, run by OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from stagetree.core.errors import ModelError
+from stagetree.models.forms.onnx import feed, torch_threads
+from stagetree.models.quiet import quiet
+from stagetree.models.runner import FORMS, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from stagetree.models.format import Manifest
+
+FILE = "model.xml"
+"""Name of the graph in a model directory; its weights lie beside it."""
+
+
+@FORMS.register("openvino")
+class OpenvinoRunner(Runner):
+    """Runs an OpenVINO graph; what is not int8 in it is computed in fp32."""
+
+    form: ClassVar[str] = "openvino"
+
+    def __init__(self, directory: Path, manifest: Manifest, threads: int) -> None:
+        super().__init__(directory, manifest, manifest.numerics)
+        self.threads = threads
+        self._request = _request(directory / FILE, threads)
+        self._inputs = tuple(port.get_any_name() for port in self._request.model_inputs)
+        self._alone = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        manifest: Manifest,
+        threads: int | None = None,
+        numerics: str | None = None,
+        device: str | None = None,
+    ) -> OpenvinoRunner:
+        """See :meth:`Runner.open`."""
+        return cls(directory, manifest, threads or torch_threads())
+
+    def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
+        """See :meth:`Runner.logits`."""
+        import numpy as np
+
+        with self._alone:  # a request holds one call's tensors
+            found = self._request.infer(feed(self._inputs, batch), share_inputs=True)["logits"]
+            return np.array(found, dtype=np.float32)  # the buffer is reused by the next call
+
+    @contextlib.contextmanager
+    def limited(self, threads: int) -> Iterator[None]:
+        """See :meth:`Runner.limited`."""
+        if threads == self.threads:
+            yield
+            return
+        usual = self._request
+        self._request = _request(self.directory / FILE, threads)
+        try:
+            yield
+        finally:
+            self._request = usual
+
+
+def _request(path: Path, threads: int) -> Any:
+    """Return a request of the graph compiled for this many threads, which are not pinned."""
+    if importlib.util.find_spec("openvino") is None:
+        raise ModelError(
+            f"{path.parent} is a model for OpenVINO, which is not installed; "
+            "pip install 'stagetree[openvino]'"
+        )
+    import openvino
+
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": str(threads),
+        # Pinned threads of two workers would share a core while another one idles.
+        "ENABLE_CPU_PINNING": "NO",
+        # The default is bf16 where the CPU has it: other numbers on other machines.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    try:
+        with quiet():
+            core = openvino.Core()
+            compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
+    except Exception as error:  # OpenVINO raises plain RuntimeError
+        raise ModelError(f"OpenVINO cannot read {path}: {error}") from error
+    return compiled.create_infer_request()

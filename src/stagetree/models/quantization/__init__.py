@@ -1,0 +1,1 @@
+"""Ways of storing weights in fewer bits, one module a way."""

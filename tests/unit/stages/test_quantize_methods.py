@@ -1,0 +1,167 @@
+"""What every method of ``quantize`` promises, on a tiny fine-tuned model."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stagetree.core.errors import ModelError
+from stagetree.models.quantization.base import METHODS, runnable
+from stagetree.stages.finetune import Finetune, FinetuneConfig
+from stagetree.stages.quantize import Quantize, QuantizeConfig, QuantizeMethod
+
+CALIBRATED = [name for name in runnable() if METHODS[name].calibrated]
+
+
+@pytest.fixture(scope="module")
+def tuned(make_context):
+    """Return the directory of a model that has learnt its task, and the context it did it in."""
+    context, _ = make_context("finetune")
+    config = FinetuneConfig(learning_rate=3e-3, epochs=10.0, evaluations=1, max_length=32)
+    Finetune.run(config, context)
+    return context.output
+
+
+@pytest.fixture(scope="module", params=runnable())
+def result(request, make_context, tuned):
+    """Return a method's name and the context of its result."""
+    context, _ = make_context("quantize", {"input": tuned})
+    Quantize.run(_config(request.param), context)
+    return request.param, context
+
+
+def _config(name, **options):
+    return QuantizeConfig(method=QuantizeMethod[name], **options)
+
+
+def _batch():
+    ids = np.array([[2, *range(10, 40), 3], [2, *range(20, 35), 3, *[0] * 15]])
+    return {"input_ids": ids, "attention_mask": (ids > 0).astype(int)}
+
+
+def test_every_method_is_a_choice_of_the_config():
+    assert [method.name for method in QuantizeMethod] == [
+        METHODS[method.name].name for method in QuantizeMethod
+    ]
+    assert {method.name for method in QuantizeMethod} == set(METHODS)
+
+
+def test_the_result_answers_as_the_model_does_and_is_smaller(result, tuned):
+    from stagetree.models.load import load
+
+    name, context = result
+    small, large = load(context.output), load(tuned)
+    batch = _batch()
+    found, expected = small.logits(batch), large.logits(batch)
+    assert found.dtype == np.float32
+    assert found.shape == expected.shape
+    real = batch["attention_mask"].astype(bool)
+    assert np.mean(found.argmax(-1)[real] == expected.argmax(-1)[real]) > 0.9
+    assert not np.array_equal(found, expected)
+    assert small.form == METHODS[name].form
+    assert small.numerics == METHODS[name].numerics
+    assert small.parameters == large.parameters
+    assert small.manifest.lineage["method"] == name
+    assert list(context.scratch.iterdir()) == []
+
+
+def test_the_result_gives_the_same_bits_in_a_new_process(result):
+    from stagetree.models.load import load
+
+    _, context = result
+    expected = load(context.output, threads=1).logits(_batch())
+    program = (
+        "import sys, numpy as np, torch; torch.set_num_threads(1)\n"
+        "from stagetree.models.load import load\n"
+        "ids = np.array(eval(sys.argv[2])); mask = (ids > 0).astype(int)\n"
+        "batch = {'input_ids': ids, 'attention_mask': mask}\n"
+        "print(load(sys.argv[1], threads=1).logits(batch).tobytes().hex())"
+    )
+    ids = repr(_batch()["input_ids"].tolist())
+    done = subprocess.run(
+        [sys.executable, "-c", program, context.output, ids],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected.tobytes().hex()
+    assert done.stderr == ""
+
+
+def test_equal_runs_give_equal_answers(result, make_context, tuned):
+    from stagetree.models.load import load
+
+    name, context = result
+    again, _ = make_context("quantize", {"input": tuned})
+    Quantize.run(_config(name), again)
+    first, second = (load(place.output, threads=1) for place in (context, again))
+    np.testing.assert_array_equal(first.logits(_batch()), second.logits(_batch()))
+
+
+def test_its_threads_can_be_limited(result):
+    from stagetree.models.load import load
+
+    runner = load(result[1].output, threads=2)
+    with runner.limited(1):
+        limited = runner.logits(_batch())
+    np.testing.assert_allclose(limited, runner.logits(_batch()), atol=1e-4)
+
+
+def test_nothing_is_printed(result, make_context, tuned, capfd):
+    context, _ = make_context("quantize", {"input": tuned})
+    Quantize.run(_config(result[0]), context)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_result_cannot_be_quantised_again(result, make_context):
+    context, _ = make_context("quantize", {"input": result[1].output})
+    with pytest.raises(ModelError, match="cannot be trained further"):
+        Quantize.run(QuantizeConfig(), context)
+
+
+def test_embedding_tables_are_small_only_when_asked(result, make_context, tuned):
+    name, context = result
+    plain, _ = make_context("quantize", {"input": tuned})
+    Quantize.run(_config(name, embeddings=False), plain)
+    # 65 words and 64 places of 32 dimensions: a byte each instead of four.
+    assert _weights(plain.output) - _weights(context.output) > 0.6 * 3 * (65 + 64) * 32
+
+
+def _weights(directory):
+    parts = {".onnx", ".bin", ".safetensors"}
+    return sum(path.stat().st_size for path in directory.iterdir() if path.suffix in parts)
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_too_few_rows_to_calibrate_with_are_refused_with_their_number(name, make_context, tuned):
+    context, _ = make_context("quantize", {"input": tuned})
+    corpus = dataclasses.replace(
+        context.corpus, train=context.corpus.train.select(range(7)), fingerprint="seven"
+    )
+    few = dataclasses.replace(context, corpus=corpus)
+    with pytest.raises(ModelError, match="at least 16 training rows to calibrate with but got 7"):
+        Quantize.run(_config(name), few)
+
+
+def test_too_small_a_calibration_is_a_fault():
+    (fault,) = Quantize.check(_config("onnx_static", calibration_examples=8), [])
+    assert fault.path == "calibration_examples"
+    assert "at least 16 rows but got 8" in fault.message
+
+
+def test_a_method_that_cannot_run_here_is_a_fault_that_names_those_that_can(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (fault,) = Quantize.check(_config("openvino_int8"), [])
+    assert fault.path == "method"
+    assert "pip install 'stagetree[openvino]'" in fault.message
+    assert "onnx_static" in fault.message
+
+
+def test_the_neighbours_of_old_results_keep_their_signatures():
+    from stagetree.core.signature import digest, result_fields
+
+    fields = result_fields(QuantizeConfig())
+    assert sorted(fields) == ["embeddings", "input", "kind", "method", "per_channel"]
+    assert digest(fields) == "00233a3e3936a829a017738d50b227536f456b68ac89a1366870261504c79dba"
