@@ -18,7 +18,7 @@ from stagetree.pipeline import narrowing, objective, parts, seeds
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
-from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
+from stagetree.stages.base import STAGES, Stage, Upstream
 from stagetree.tasks.base import TASKS, Task
 from stagetree.tasks.multitask import MultitaskConfig, MultitaskTask
 from stagetree.training import numerics
@@ -109,8 +109,12 @@ def _stages(
     return stages
 
 
-def _shorten(config: StageConfig, debug: DebugConfig) -> None:
+def _shorten(config: Any, debug: DebugConfig) -> None:
+    """Shorten a training, and those among a stage's options."""
     if not isinstance(config, TrainingConfig):
+        for option in dataclasses.fields(config):
+            if isinstance(getattr(config, option.name), TrainingConfig):
+                _shorten(getattr(config, option.name), debug)
         return
     if debug.max_steps is not None:
         config.max_steps = min(config.max_steps or debug.max_steps, debug.max_steps)

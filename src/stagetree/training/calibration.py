@@ -55,8 +55,9 @@ def examples(
     rows = encoded(corpus, "train", task, tokenizer, labels, max_length, cache)
     if len(rows) < FEWEST_EXAMPLES:
         raise ModelError(
-            f"expected at least {FEWEST_EXAMPLES} training rows to calibrate with but got {len(rows)}; "
-            "give more data, or quantise with a method that needs none (onnx_int8, torch_int8)"
+            f"expected at least {FEWEST_EXAMPLES} training rows to calibrate with but got "
+            f"{len(rows)}; give more data, or quantise with a method that needs none: onnx_int8, "
+            "torch_int8"
         )
     order = np.random.default_rng(seed).permutation(len(rows))[:count]
     chosen, collate = Rows(rows), Collate(task.collator(tokenizer))

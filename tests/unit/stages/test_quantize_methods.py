@@ -9,8 +9,9 @@ import pytest
 
 from stagetree.core.errors import ModelError
 from stagetree.models.quantization.base import METHODS, runnable
+from stagetree.stages.base import Upstream
 from stagetree.stages.finetune import Finetune, FinetuneConfig
-from stagetree.stages.quantize import Quantize, QuantizeConfig, QuantizeMethod
+from stagetree.stages.quantize import AwareConfig, Quantize, QuantizeConfig, QuantizeMethod
 
 CALIBRATED = [name for name in runnable() if METHODS[name].calibrated]
 
@@ -33,7 +34,8 @@ def result(request, make_context, tuned):
 
 
 def _config(name, **options):
-    return QuantizeConfig(method=QuantizeMethod[name], **options)
+    training = AwareConfig(learning_rate=1e-3, batch_size=8, max_length=32)
+    return QuantizeConfig(method=QuantizeMethod[name], training=training, **options)
 
 
 def _batch():
@@ -64,7 +66,7 @@ def test_the_result_answers_as_the_model_does_and_is_smaller(result, tuned):
     assert small.numerics == METHODS[name].numerics
     assert small.parameters == large.parameters
     assert small.manifest.lineage["method"] == name
-    assert list(context.scratch.iterdir()) == []
+    assert METHODS[name].trained or list(context.scratch.iterdir()) == []
 
 
 def test_the_result_gives_the_same_bits_in_a_new_process(result):
@@ -157,6 +159,81 @@ def test_a_method_that_cannot_run_here_is_a_fault_that_names_those_that_can(monk
     assert fault.path == "method"
     assert "pip install 'stagetree[openvino]'" in fault.message
     assert "onnx_static" in fault.message
+
+
+def test_all_faults_of_the_training_are_told_at_once():
+    training = AwareConfig(epochs=0.0, temperature=0.0, alpha=2.0)
+    config = QuantizeConfig(method=QuantizeMethod.qat, training=training, teacher="fintune")
+    faults = Quantize.check(config, [Upstream("finetune", "finetune")])
+    assert {fault.path for fault in faults} == {
+        "teacher", "training.epochs", "training.temperature", "training.alpha",
+    }  # fmt: skip
+    assert "Did you mean 'finetune'" in next(f.message for f in faults if f.path == "teacher")
+
+
+def test_only_training_methods_have_a_teacher():
+    before = [Upstream("finetune", "finetune"), Upstream("distill", "distill")]
+    taught = Quantize.roles(_config("qat", teacher="finetune"), before)
+    assert list(taught.items()) == [("teacher", "finetune"), ("input", "distill")]
+    assert Quantize.roles(_config("onnx_int8", teacher="finetune"), before) == {"input": "distill"}
+    assert Quantize.roles(_config("qat"), before) == {"input": "distill"}
+
+
+def test_training_for_int8_learns_on_and_tells_of_it(make_context, barely_tuned):
+    from stagetree.models.load import load
+
+    context, told = make_context("quantize", {"input": barely_tuned, "teacher": barely_tuned})
+    config = _config("qat")
+    config.training.epochs, config.training.learning_rate = 6.0, 5e-3
+    Quantize.run(config, context)
+    assert [fraction for fraction, _ in told] == [0.475, 0.95]
+    assert told[-1][1]["loss"] < 0.7 * _loss(context, load(barely_tuned))
+    assert _loss(context, load(context.output)) == pytest.approx(told[-1][1]["loss"], rel=0.05)
+
+
+def test_interrupted_training_for_int8_ends_with_the_same_bits(make_context, barely_tuned):
+    from stagetree.models.load import load
+
+    def fail(fraction, metrics):
+        raise KeyboardInterrupt
+
+    inputs = {"input": barely_tuned}
+    whole, _ = make_context("quantize", inputs)
+    Quantize.run(_config("qat"), whole)
+    halved, _ = make_context("quantize", inputs)
+    with pytest.raises(KeyboardInterrupt):
+        Quantize.run(_config("qat"), dataclasses.replace(halved, evaluated=fail))
+    Quantize.run(_config("qat"), halved)
+    first, second = (load(place.output, threads=1) for place in (whole, halved))
+    np.testing.assert_array_equal(first.logits(_batch()), second.logits(_batch()))
+
+
+@pytest.fixture(scope="module")
+def barely_tuned(make_context):
+    context, _ = make_context("finetune")
+    Finetune.run(FinetuneConfig(learning_rate=1e-3, max_steps=4, max_length=32), context)
+    return context.output
+
+
+def _loss(context, runner):
+    from stagetree.training.encoded import encoded
+    from stagetree.training.evaluation import evaluate
+
+    rows = encoded(
+        context.corpus, "validation", context.task, runner.tokenizer, runner.labels, 32,
+        context.cache,
+    )  # fmt: skip
+    return evaluate(runner, context.task, rows, runner.labels, 16)[1]
+
+
+def test_the_defaults_of_the_training_are_part_of_every_signature():
+    from stagetree.core.signature import digest, result_fields
+
+    # Results at the defaults do not name them: who changes one must raise Quantize.VERSION.
+    assert (
+        digest(result_fields(AwareConfig()))
+        == "c51e0fac16f127aa5a4b930a1850c6cc8ad45d0f2d7c088738b919ea1c75ef69"
+    )
 
 
 def test_the_neighbours_of_old_results_keep_their_signatures():

@@ -54,6 +54,7 @@ class Method(ABC):
         form: Model form of its result.
         numerics: What the weights are stored as, for people.
         calibrated: Whether it needs example rows.
+        trained: Whether the model is to be trained for it first, see ``models.fake_quant``.
         packages: Modules it imports beyond those every installation has.
         extra: Name of the extra that installs them.
         gpu: Whether it runs on NVIDIA GPUs only.
@@ -63,6 +64,7 @@ class Method(ABC):
     form: ClassVar[str]
     numerics: ClassVar[str] = "int8"
     calibrated: ClassVar[bool] = False
+    trained: ClassVar[bool] = False
     packages: ClassVar[Sequence[str]] = ()
     extra: ClassVar[str] = ""
     gpu: ClassVar[bool] = False
