@@ -26,11 +26,11 @@ _LARGEST = 127
 
 
 class Int8Embedding(nn.Module):
-    """An embedding table of signed bytes; what is looked up comes back as float32.
+    """An embedding table of signed bytes; what is looked up has the type of the scales.
 
     Args:
         weight: int8, (rows, dimensions).
-        scale: float32, (rows, 1), or (1, 1) for the whole table.
+        scale: (rows, 1), or (1, 1) for the whole table.
     """
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
@@ -41,7 +41,7 @@ class Int8Embedding(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the rows of ``ids``: (..., dimensions)."""
         weight, scale = self.get_buffer("weight"), self.get_buffer(_SCALE)
-        return weight[ids].float() * (scale[ids] if len(scale) > 1 else scale)
+        return weight[ids].to(scale.dtype) * (scale[ids] if len(scale) > 1 else scale)
 
 
 def small_tables(model: PreTrainedModel, per_channel: bool) -> None:

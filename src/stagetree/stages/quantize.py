@@ -30,14 +30,17 @@ class QuantizeMethod(Enum):
     ``onnx_int8`` is ONNX Runtime's dynamic quantisation: int8 weights, activations quantised as
     they come, no calibration data. ``onnx_static`` fixes the ranges of activations by example
     rows. ``openvino_int8`` does so for OpenVINO, the fastest on Intel CPUs. ``torch_int8`` is
-    PyTorch's own dynamic quantisation. ``qat`` is ``onnx_int8`` after a short training with
-    rounded layers.
+    PyTorch's own dynamic quantisation. ``torchao_int8`` and ``torchao_int4`` store weights in
+    few bits and compute in floating point, which pays on GPUs.
+    ``qat`` is ``onnx_int8`` after a short training with rounded layers.
     """
 
     onnx_int8 = "onnx_int8"
     onnx_static = "onnx_static"
     openvino_int8 = "openvino_int8"
     torch_int8 = "torch_int8"
+    torchao_int8 = "torchao_int8"
+    torchao_int4 = "torchao_int4"
     qat = "qat"
 
 

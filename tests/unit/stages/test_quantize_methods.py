@@ -132,7 +132,7 @@ def test_embedding_tables_are_small_only_when_asked(result, make_context, tuned)
 
 
 def _weights(directory):
-    parts = {".onnx", ".bin", ".safetensors"}
+    parts = {".onnx", ".bin", ".safetensors", ".pt"}
     return sum(path.stat().st_size for path in directory.iterdir() if path.suffix in parts)
 
 
@@ -159,6 +159,28 @@ def test_a_method_that_cannot_run_here_is_a_fault_that_names_those_that_can(monk
     assert fault.path == "method"
     assert "pip install 'stagetree[openvino]'" in fault.message
     assert "onnx_static" in fault.message
+
+
+def test_a_method_for_gpus_is_a_fault_where_there_is_none(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("stagetree.models.quantization.base._NVIDIA", ("/no/such/device",))
+    (fault,) = Quantize.check(_config("torchao_int4"), [])
+    assert fault.path == "method"
+    assert "needs an NVIDIA GPU" in fault.message
+    assert "onnx_int8" in fault.message
+    monkeypatch.setattr("stagetree.models.quantization.base._NVIDIA", ("/dev/null",))
+    assert Quantize.check(_config("torchao_int4"), []) == []
+
+
+@pytest.mark.parametrize(("form", "extra"), [("openvino", "openvino"), ("torchao", "torchao")])
+def test_a_form_whose_runtime_is_not_here_says_what_to_install(form, extra, tuned, monkeypatch):
+    from stagetree.models import format as model_format
+    from stagetree.models.runner import FORMS
+
+    manifest = dataclasses.replace(model_format.read(tuned), form=form)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=rf"pip install 'stagetree\[{extra}\]'"):
+        FORMS[form].open(tuned, manifest, threads=1)
 
 
 def test_all_faults_of_the_training_are_told_at_once():
