@@ -192,6 +192,29 @@ def test_every_result_opens_in_a_new_process_with_the_same_outputs(command) -> N
     assert small < large
 
 
+def test_every_way_of_quantising_starts_from_one_training(command) -> None:
+    methods = ("onnx_static", "openvino_int8", "torch_int8", "qat")
+    done = command.run(
+        "-m",
+        "stage=quantize",
+        f"stages.quantize.method={','.join(methods)}",
+        "stages.quantize.calibration_examples=16",
+        "hydra.sweeper.study_name=methods",
+        *SHORT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert command.kinds() == {"finetune": 1, "quantize": len(methods)}
+    rows = [row for row in command.json("store", "ls") if row["kind"] == "quantize"]
+    assert all(row["metrics"]["latency_ms"] > 0 for row in rows)
+
+
+def test_an_unknown_way_of_quantising_is_refused_before_anything_runs(command) -> None:
+    done = command.run("stage=quantize", "stages.quantize.method=onnx_int4", *SHORT)
+    assert done.returncode == 2
+    assert "stages.quantize.method" in done.stderr
+    assert command.kinds() == {}
+
+
 def test_classification_runs_the_whole_chain(command) -> None:
     done = command.run(
         "task=classification",

@@ -18,7 +18,7 @@ from stagetree.pipeline import narrowing, objective, parts, seeds
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
-from stagetree.stages.base import STAGES, Stage, Upstream
+from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
 from stagetree.tasks.base import TASKS, Task
 from stagetree.tasks.multitask import MultitaskConfig, MultitaskTask
 from stagetree.training import numerics

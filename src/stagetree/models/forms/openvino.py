@@ -11,6 +11,7 @@ from stagetree.core.errors import ModelError
 from stagetree.models.forms.onnx import feed, torch_threads
 from stagetree.models.quiet import quiet
 from stagetree.models.runner import FORMS, Runner
+from stagetree.models.untracked import untracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,7 +79,8 @@ def _request(path: Path, threads: int) -> Any:
             f"{path.parent} is a model for OpenVINO, which is not installed; "
             "pip install 'stagetree[openvino]'"
         )
-    import openvino
+    with untracked():
+        import openvino
 
     options = {
         "PERFORMANCE_HINT": "LATENCY",

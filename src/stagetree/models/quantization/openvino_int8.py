@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import ModelError
 from stagetree.models.quantization.base import METHODS, Method, Request
 from stagetree.models.quiet import unprinted
+from stagetree.models.untracked import untracked
 
 if TYPE_CHECKING:
     import numpy as np
-
-_TELEMETRY = "openvino_telemetry"
 
 
 @METHODS.register("openvino_int8")
@@ -78,20 +75,3 @@ def _quantize(source: Path, target: Path, request: Request) -> None:
         ),
     )
     openvino.save_model(small, str(target), compress_to_fp16=False)
-
-
-@contextlib.contextmanager
-def untracked() -> Iterator[None]:
-    """Hide OpenVINO's telemetry package inside the block, so that nobody is told of anything.
-
-    NNCF and OpenVINO take it as not installed when they are first imported in the block; NNCF
-    would otherwise write a client id into the home directory and report every call.
-    """
-    known = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # the documented way to hide one
-    try:
-        yield
-    finally:
-        del sys.modules[_TELEMETRY]
-        if known is not None:
-            sys.modules[_TELEMETRY] = known
