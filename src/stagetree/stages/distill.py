@@ -102,6 +102,7 @@ class Distill(Stage):
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.training.fit import fit
+        from stagetree.training.gold import focus
         from stagetree.training.learner import Start
         from stagetree.training.limits import shape
         from stagetree.training.objectives import Distillation
@@ -109,7 +110,9 @@ class Distill(Stage):
         student, teacher = result_fields(config.student), shape(context.inputs["teacher"])
         needs = {"kind": cls.kind, **origin(context), "student": student, "teacher": teacher}
         start = Start(needs, lambda: _student(config, context))
-        objective = Distillation(config.temperature, config.alpha, config.label_smoothing)
+        objective = Distillation(
+            config.temperature, config.alpha, config.label_smoothing, focus(config.loss)
+        )
         fit(start, config, objective, context, partial(_lessons, config, context))
 
 

@@ -44,11 +44,13 @@ class Finetune(Stage):
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.training.fit import fit
+        from stagetree.training.gold import focus
         from stagetree.training.learner import Start
         from stagetree.training.objectives import CrossEntropy
 
         start = Start({"kind": cls.kind, **origin(context)}, lambda: _learner(config, context))
-        fit(start, config, CrossEntropy(config.label_smoothing), context)
+        objective = CrossEntropy(config.label_smoothing, focus(config.loss))
+        fit(start, config, objective, context)
 
 
 def _learner(config: Any, context: StageContext) -> Learner:

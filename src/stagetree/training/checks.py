@@ -7,6 +7,7 @@ from typing import Any
 
 from stagetree.core.errors import Fault
 from stagetree.models.adapter_config import AdapterConfig
+from stagetree.training import loss_checks
 from stagetree.training.config import Phase, Schedule
 
 _AT_LEAST = {
@@ -19,7 +20,15 @@ _AT_LEAST = {
     "eval_batch_size": 1,
 }
 _POSITIVE = ("learning_rate", "epochs", "adam_epsilon")
-_NOT_NEGATIVE = ("weight_decay", "max_grad_norm", "reuse_gb")
+_NOT_NEGATIVE = (
+    "weight_decay",
+    "max_grad_norm",
+    "reuse_gb",
+    "r_drop",
+    "l1",
+    "l2",
+    "l2_start",
+)
 _FRACTIONS = ("warmup", "decay")
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "label_smoothing")
 
@@ -31,6 +40,7 @@ def faults(config: Any) -> list[Fault]:
         *_combinations(config),
         *_phases(config.unfreeze),
         *_adapter(config.adapter, config.unfreeze),
+        *loss_checks.faults(config),
     ]
 
 
@@ -57,6 +67,12 @@ def _combinations(config: Any) -> Iterator[Fault]:
             "micro_batch_size",
             f"expected a divisor of batch_size={size} but got {micro}; "
             f"the next smaller one is {_divisor(size, micro)}",
+        )
+    if config.gradient_checkpointing and config.unfreeze:
+        yield Fault(
+            "gradient_checkpointing",
+            "expected false beside unfreeze, whose frozen layers keep nothing in memory anyway, "
+            "but got true",
         )
     decays = config.schedule is Schedule.warmup_stable_decay
     if decays and config.warmup + config.decay > 1:

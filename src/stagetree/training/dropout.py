@@ -7,6 +7,7 @@ arrays give masks of the same distribution several times faster.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 _RANGE = 1 << 32
 
@@ -43,6 +45,31 @@ class FastDropout(TorchFunctionMode):
         """Go back to what ``state`` saw."""
         words = np.array(saved["state"]["state"], dtype=np.uint64)
         self._bits.state = {**saved, "state": {"state": words}}
+
+    def replay(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Return two blocks of which the second gives the masks that the first gave.
+
+        For :func:`torch.utils.checkpoint.checkpoint`, whose second pass runs in backward, outside
+        of the block of this object. Masks after either block go on as if there had been no second.
+        """
+        begun: list[Any] = []
+
+        @contextlib.contextmanager
+        def first() -> Iterator[None]:
+            begun.append(self._bits.state)
+            yield
+
+        @contextlib.contextmanager
+        def again() -> Iterator[None]:
+            reached = self._bits.state
+            self._bits.state = begun[0]
+            try:
+                with self:
+                    yield
+            finally:
+                self._bits.state = reached
+
+        return first(), again()
 
     def __torch_function__(
         self,

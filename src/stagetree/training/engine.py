@@ -18,7 +18,7 @@ from stagetree.training.adapters import Allocate
 from stagetree.training.batches import ROWS, Collate, Rows
 from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
-from stagetree.training.config import TrainingConfig
+from stagetree.training.config import Attack, TrainingConfig
 from stagetree.training.evaluation import Evaluator
 from stagetree.training.freezing import Unfreezer
 from stagetree.training.memory import BatchSize
@@ -143,7 +143,7 @@ def _trainer(
         {TRAIN: lessons.train, VALIDATION: lessons.validation},
         collate,
         context.numerics,
-        whole=bool(objective.asks) or learner.masks is not None,
+        whole=_whole(learner, config, objective),
         store=store if config.reuse else None,
     )
     trainer = StageTrainer(
@@ -172,6 +172,12 @@ def _trainer(
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
     trainer.add_callback(EvaluateAt(run.steps, run.told))
     return trainer
+
+
+def _whole(learner: Learner, config: TrainingConfig, objective: Objective) -> bool:
+    """Return whether every step needs all layers, the frozen ones too."""
+    attacked = config.adversarial.method is not Attack.none
+    return bool(objective.asks) or learner.masks is not None or attacked
 
 
 class _Run:

@@ -13,6 +13,7 @@ from stagetree.training import limits, memory, steps
 from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
 from stagetree.training.engine import Context, train
+from stagetree.training.gold import weighted
 from stagetree.training.learner import Learner, Lessons
 from stagetree.training.limits import Limit, Limits
 from stagetree.training.memory import BatchSize
@@ -100,7 +101,8 @@ def fit(
             total = steps.count(fitting, len(lessons.train)).total
             adapted = Adapted(learner.model, config.adapter, context.seed, total)
             learner = replace(learner, adapted=adapted)
-        train(learner, lessons, context.task, fitting, objective, context, eval_batch)
+        aim = weighted(objective, config.loss, lessons.train, learner.labels)
+        train(learner, lessons, context.task, fitting, aim, context, eval_batch)
         return learner
 
     try:
@@ -130,6 +132,8 @@ def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> 
         "numerics": context.numerics,
         "batch_size": config.batch_size,
         "unfreeze": [[phase.until, phase.layers] for phase in config.unfreeze],
+        "regularised": [config.r_drop > 0, config.l2_start > 0, config.adversarial.method.value],
+        "gradient_checkpointing": config.gradient_checkpointing,
         "dropout": None if config.dropout is None else config.dropout > 0,
     }
 

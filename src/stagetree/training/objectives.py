@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from stagetree.tasks.base import IGNORED
 from stagetree.training.batches import TEACHER_LOGITS
+from stagetree.training.gold import gold_loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,26 +38,28 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross entropy with the gold labels.
+    """Cross entropy with the gold labels, or focal loss.
 
     Attributes:
         label_smoothing: Share of the target spread over all labels.
+        gamma: Focus on hard examples; 0 is cross entropy.
+        class_weights: A weight for every label; empty weighs all alike.
     """
 
     asks: ClassVar[Mapping[str, bool]] = _NOTHING
     label_smoothing: float = 0.0
+    gamma: float = 0.0
+    class_weights: tuple[float, ...] = ()
 
     def __call__(self, outputs: Any, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Objective`."""
-        from torch.nn import functional
-
         logits = outputs.logits
-        return functional.cross_entropy(
+        return gold_loss(
             logits.reshape(-1, logits.shape[-1]).float(),
             labels.reshape(-1),
-            ignore_index=IGNORED,
-            reduction="sum",
-            label_smoothing=self.label_smoothing,
+            self.label_smoothing,
+            self.gamma,
+            self.class_weights,
         )
 
 
@@ -72,12 +75,16 @@ class Distillation:
         temperature: Softens both distributions of the first part.
         alpha: Share of the teacher in the loss.
         label_smoothing: Share of the gold target spread over all labels.
+        gamma: Focus of the gold labels' part on hard examples; 0 is cross entropy.
+        class_weights: A weight for every gold label; empty weighs all alike.
     """
 
     temperature: float = 2.0
     alpha: float = 0.5
     asks: ClassVar[Mapping[str, bool]] = _NOTHING
     label_smoothing: float = 0.0
+    gamma: float = 0.0
+    class_weights: tuple[float, ...] = ()
 
     def __call__(self, outputs: Any, labels: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Objective`."""
@@ -91,7 +98,5 @@ class Distillation:
             reduction="sum",
             log_target=True,
         )
-        hard = functional.cross_entropy(
-            student, gold, reduction="sum", label_smoothing=self.label_smoothing
-        )
+        hard = gold_loss(student, gold, self.label_smoothing, self.gamma, self.class_weights)
         return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard

@@ -14,10 +14,13 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, get_schedu
 from stagetree.core.errors import TrialFailed
 from stagetree.models.quiet import quiet
 from stagetree.training import checkpoint, numerics, randomness
+from stagetree.training.adversarial import Adversary
 from stagetree.training.batches import ROWS, TEACHER_LOGITS
 from stagetree.training.config import Schedule, TrainingConfig
 from stagetree.training.dropout import FastDropout
 from stagetree.training.freezing import parameter_groups
+from stagetree.training.penalties import Penalty, r_drop
+from stagetree.training.recompute import Recompute
 from stagetree.training.steps import Steps
 from stagetree.training.trunk import TRAIN, Trunk
 
@@ -90,6 +93,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         )
         self.loss_is_scaled_for_ga = True
         self.remove_callback(PrinterCallback)
+        self._adversary = Adversary(self.model, config.adversarial)
+        self._recompute = Recompute(self.model, self._dropout, config.gradient_checkpointing)
+        self._penalty = Penalty(self.model, config)
+        self._share = 1.0
         self._recent_loss = torch.zeros((), device=self.args.device)
         self._recent_from = 0
 
@@ -101,6 +108,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
     def release(self) -> None:
         """Let go of model, optimiser and data, which a cycle through callbacks would keep."""
+        self._recompute.stop()
         self.callback_handler.callbacks.clear()
         self._weights.clear()
         for holder in (self, self.callback_handler):
@@ -188,21 +196,56 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the objective's loss, over the labelled positions of the whole step."""
+        """Return the objective's loss, over the labelled positions of the whole step.
+
+        Penalties on weights count once a step, whatever the number of micro-batches.
+        """
         extras = {name: inputs.pop(name) for name in list(inputs) if name in _NOT_FOR_THE_MODEL}
+
+        def forward() -> Any:
+            return model(**inputs, **self._objective.asks)
+
+        def objective(outputs: Any) -> torch.Tensor:
+            return self._objective(outputs, extras["labels"], extras)
+
         with self.trunk.feeding(TRAIN, extras.get(ROWS), inputs):
-            outputs = model(**inputs, **self._objective.asks)
-        loss = self._objective(outputs, extras["labels"], extras)
+            if self._config.r_drop:
+                loss, outputs = r_drop(forward, objective, extras["labels"], self._config.r_drop)
+            else:
+                outputs = forward()
+                loss = objective(outputs)
         loss = loss / torch.clamp(torch.as_tensor(num_items_in_batch), min=1)
+        accelerator: Any = self.accelerator
+        if self._penalty and accelerator.sync_gradients:
+            loss = loss + self._penalty()
+        if self._share != 1:
+            loss = loss * self._share
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Make one forward and backward pass; a loss that is not a number ends the trial."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._adversary:
+            loss = self._adversarial_step(model, inputs, num_items_in_batch)
+        else:
+            loss = super().training_step(model, inputs, num_items_in_batch)
         self._recent_loss += loss
         if loss.device.type == "cpu":
             self.refuse_nan("loss", loss.item())
         return loss
+
+    def _adversarial_step(self, model: Any, inputs: Any, items: Any) -> torch.Tensor:
+        def learn(share: float) -> Any:
+            self._share = share
+            try:
+                return super(StageTrainer, self).training_step(model, dict(inputs), items)
+            finally:
+                self._share = 1.0
+
+        def loss() -> Any:
+            with self.compute_loss_context_manager():
+                return self.compute_loss(model, self._prepare_inputs(dict(inputs)), False, items)
+
+        return self._adversary.learn(inputs.get("attention_mask"), learn, loss)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Have the model evaluated."""

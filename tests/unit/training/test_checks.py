@@ -4,7 +4,15 @@ import pytest
 
 from stagetree.models.adapter_config import AdapterConfig, AdapterMethod
 from stagetree.training.checks import faults
-from stagetree.training.config import Phase, Schedule, TrainingConfig
+from stagetree.training.config import (
+    AdversarialConfig,
+    Attack,
+    GoldLoss,
+    LossConfig,
+    Phase,
+    Schedule,
+    TrainingConfig,
+)
 
 
 def lora(**options):
@@ -50,6 +58,43 @@ def test_defaults_are_fine():
         (prefix(virtual_tokens=0), "adapter.virtual_tokens", "at least 1 but got 0"),
         (prefix(modules=["query"]), "adapter.modules", "method=prefix, which adapts no maps"),
         ({**lora(), "unfreeze": [Phase(1.0, 1)]}, "unfreeze", "keeps the encoder frozen"),
+        (
+            {"gradient_checkpointing": True, "unfreeze": [Phase(1.0, 1)]},
+            "gradient_checkpointing",
+            "expected false beside unfreeze",
+        ),
+        ({"r_drop": -1.0}, "r_drop", "at least 0 but got -1"),
+        ({"r_drop": 1.0, "dropout": 0.0}, "r_drop", "without dropout"),
+        ({"l1": -1.0}, "l1", "at least 0"),
+        ({"l2_start": float("nan")}, "l2_start", "but got nan"),
+        ({"loss": LossConfig(GoldLoss.focal, gamma=-1)}, "loss.gamma", "at least 0 but got -1"),
+        ({"loss": LossConfig(class_weights="balance")}, "loss.class_weights", "mean 'balanced'"),
+        ({"loss": LossConfig(class_weights=3)}, "loss.class_weights", "by label, but got 3"),
+        (
+            {"loss": LossConfig(class_weights={"PER": -1})},
+            "loss.class_weights.PER",
+            "at least 0 but got -1",
+        ),
+        (
+            {"loss": LossConfig(GoldLoss.focal), "label_smoothing": 0.1},
+            "label_smoothing",
+            "expected 0 beside loss.kind=focal",
+        ),
+        (
+            {"adversarial": AdversarialConfig(Attack.pgd, epsilon=0)},
+            "adversarial.epsilon",
+            "above 0 but got 0",
+        ),
+        (
+            {"adversarial": AdversarialConfig(Attack.freelb, steps=0)},
+            "adversarial.steps",
+            "at least 1",
+        ),
+        (
+            {"adversarial": AdversarialConfig(Attack.pgd, step_size=-1)},
+            "adversarial.step_size",
+            "at least 0",
+        ),
     ],
 )
 def test_faults_say_where_and_what(options, path, says):
