@@ -202,12 +202,13 @@ def _lessons(
     """Return the teacher's outputs on the training rows of the student."""
     from stagetree.models.load import load
     from stagetree.training.encoded import encoded
+    from stagetree.training.fit import training_corpus
     from stagetree.training.soft_targets import soft_targets
 
     teacher = load(context.inputs["teacher"])
     _same_labels("teacher", context.name, list(teacher.labels), labels)
     teacher_rows = encoded(
-        context.corpus,
+        training_corpus(config, context),
         "train",
         context.task,
         teacher.tokenizer,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from stagetree.data.augment.base import AugmentConfig
 from stagetree.models.adapter_config import AdapterConfig
 
 
@@ -133,6 +134,7 @@ class TrainingConfig:
             never more than half of what is free. A phase that needs more does without.
         adapter: Few trainable weights instead of all.
         evaluations: How often in the stage the validation split is scored, evenly spaced.
+        augment: Further training examples, made of those there are.
         gradient_checkpointing: Compute the layers twice and keep less in memory; the same weights
             come out, bit for bit.
         patience: Stop after this many evaluations without a new best; 0 never stops early.
@@ -171,6 +173,9 @@ class TrainingConfig:
         default_factory=AdapterConfig, metadata={"neutral": AdapterConfig()}
     )
     evaluations: int = 5
+    augment: AugmentConfig = field(
+        default_factory=AugmentConfig, metadata={"neutral": AugmentConfig()}
+    )
     gradient_checkpointing: bool = field(default=False, metadata={"affects_result": False})
     patience: int = 0
     max_length: int = 128

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stagetree.core.errors import OutOfMemory
 from stagetree.core.signature import result_fields
+from stagetree.data.augment.corpus import augmented
 from stagetree.models import huggingface
 from stagetree.training import limits, memory, steps
 from stagetree.training.adapters import Adapted
@@ -133,6 +134,7 @@ def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> 
         "batch_size": config.batch_size,
         "unfreeze": [[phase.until, phase.layers] for phase in config.unfreeze],
         "regularised": [config.r_drop > 0, config.l2_start > 0, config.adversarial.method.value],
+        "augment": result_fields(config.augment),
         "gradient_checkpointing": config.gradient_checkpointing,
         "dropout": None if config.dropout is None else config.dropout > 0,
     }
@@ -166,9 +168,10 @@ def _lessons(
     eval_batch: BatchSize,
     teach: Teach | None,
 ) -> Lessons:
+    corpus = training_corpus(config, context)
     train_rows, validation_rows = (
         encoded(
-            context.corpus,
+            corpus if split == "train" else context.corpus,
             split,
             context.task,
             learner.tokenizer,
@@ -180,6 +183,17 @@ def _lessons(
     )
     soft_targets = None if teach is None else teach(train_rows, learner.labels, eval_batch)
     return Lessons(train_rows, validation_rows, soft_targets)
+
+
+def training_corpus(config: TrainingConfig, context: StageSurroundings) -> Corpus:
+    """Return the stage's corpus with the copies of training examples that ``config`` asks for.
+
+    Raises:
+        ConfigError: The method of ``config.augment`` cannot change what the task reads.
+    """
+    return augmented(
+        context.corpus, context.task.layout, config.augment, context.seed, context.cache
+    )
 
 
 def _save(

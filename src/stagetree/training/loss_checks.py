@@ -1,12 +1,14 @@
-"""What is wrong with the options of losses, adversaries and their company."""
+"""What is wrong with the options of losses, adversaries and augmentation."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stagetree.core.errors import Fault, unknown
+from stagetree.data.augment.base import AUGMENTERS, NONE, AugmentConfig
 from stagetree.training.config import AdversarialConfig, Attack, GoldLoss, LossConfig
 
 RULES = ("none", "balanced", "inverse_sqrt")
@@ -27,6 +29,7 @@ def faults(config: Any) -> Iterator[Fault]:
             "r_drop", f"expected 0 without dropout but got {config.r_drop}: both passes are one"
         )
     yield from _adversarial(config.adversarial)
+    yield from _augment(config.augment)
 
 
 def _loss(loss: LossConfig) -> Iterator[Fault]:
@@ -61,3 +64,21 @@ def _adversarial(options: AdversarialConfig) -> Iterator[Fault]:
         )
     if options.steps < 1:
         yield Fault("adversarial.steps", f"expected at least 1 but got {options.steps}")
+
+
+def _augment(options: AugmentConfig) -> Iterator[Fault]:
+    name = options.method
+    if name == NONE:
+        return
+    if name not in AUGMENTERS:
+        yield Fault("augment.method", unknown("method", name, (NONE, *AUGMENTERS)))
+    elif AUGMENTERS[name].needs and importlib.util.find_spec(AUGMENTERS[name].needs) is None:
+        yield Fault(
+            "augment.method",
+            f"{name!r} needs the package {AUGMENTERS[name].needs!r}, which is not installed: "
+            "pip install 'stagetree[augment]'",
+        )
+    if options.copies < 1:
+        yield Fault("augment.copies", f"expected at least 1 but got {options.copies}")
+    if not 0 < options.share <= 1:
+        yield Fault("augment.share", f"expected a share in (0, 1] but got {options.share}")

@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from stagetree.core.errors import ModelError
+from stagetree.data.augment.base import AugmentConfig
 from stagetree.models.load import load
 from stagetree.stages.base import STAGES, Upstream
 from stagetree.stages.distill import Distill, DistillConfig, StudentConfig
@@ -112,3 +113,13 @@ def test_reuse_of_frozen_layers_changes_no_number(teacher, make_context):
         Distill.run(DistillConfig(**WEAK, unfreeze=phases, reuse=reuse, student=student), context)
         results.append(((context.output / "model.safetensors").read_bytes(), evaluations))
     assert results[0] == results[1]
+
+
+def test_the_teacher_speaks_on_augmented_examples_too(make_context, teacher):
+    context, evaluations = make_context("student", inputs={"teacher": teacher, "input": teacher})
+    augment = AugmentConfig("drop_words", 1, 0.3)
+    Distill.run(DistillConfig(**WEAK, augment=augment), context)
+    assert max(metrics["f1"] for _, metrics in evaluations) > 0.8
+    taught = np.load(context.scratch / "teacher" / "logits.npy")
+    words = sum(len(tokens) for tokens in context.corpus.train["tokens"])
+    assert 1.5 * words < len(taught) < 2 * words

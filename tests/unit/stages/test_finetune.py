@@ -4,9 +4,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from stagetree.core.errors import ModelError
+from stagetree.data.augment.base import AugmentConfig
 from stagetree.models.load import load
 from stagetree.stages.base import STAGES
 from stagetree.stages.finetune import Finetune, FinetuneConfig
+from stagetree.training.config import AdversarialConfig, Attack, GoldLoss, LossConfig
 from stagetree.training.evaluation import evaluate
 
 WEAK = {"learning_rate": 5e-3, "epochs": 6.0, "batch_size": 8, "max_length": 32}
@@ -50,3 +52,17 @@ def test_other_labels_are_refused(make_context, corpus_with_other_labels):
     second, _ = make_context("second", inputs={"input": first.output})
     with pytest.raises(ModelError, match="expected the input of 'second' to have the labels"):
         Finetune.run(FinetuneConfig(**WEAK), replace(second, corpus=corpus_with_other_labels))
+
+
+def test_losses_adversaries_and_augmentation_work_together(make_context):
+    context, evaluations = make_context("a")
+    options = {
+        "loss": LossConfig(GoldLoss.focal, 1.0, "balanced"),
+        "r_drop": 0.5,
+        "l2_start": 1e-4,
+        "adversarial": AdversarialConfig(Attack.fgm),
+        "augment": AugmentConfig("mentions", 1, 0.5),
+        "gradient_checkpointing": True,
+    }
+    Finetune.run(FinetuneConfig(**{**WEAK, "epochs": 4.0}, **options), context)
+    assert max(metrics["f1"] for _, metrics in evaluations) > 0.8

@@ -29,6 +29,7 @@ class Tagging(Task):
     """A word is an ``X`` when its number is a multiple of three."""
 
     kind = "tagging"
+    layout = "tokens"
     Config = TaskConfig
     primary_metric = "accuracy"
     auto_class = "AutoModelForTokenClassification"

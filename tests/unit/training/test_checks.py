@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from stagetree.data.augment.base import AugmentConfig
 from stagetree.models.adapter_config import AdapterConfig, AdapterMethod
 from stagetree.training.checks import faults
 from stagetree.training.config import (
@@ -52,6 +53,9 @@ def test_defaults_are_fine():
         ({"unfreeze": [Phase(0.5, 1), Phase(0.4, 2), Phase(1)]}, "unfreeze[1].until", "above 0.5"),
         ({"unfreeze": [Phase(0.5, 1)]}, "unfreeze[0].until", "end at 1 but got 0.5"),
         ({"unfreeze": [Phase(1.0, -2)]}, "unfreeze[0].layers", "but got -2"),
+        ({"augment": AugmentConfig("mention")}, "augment.method", "mean 'mentions'"),
+        ({"augment": AugmentConfig("mentions", copies=0)}, "augment.copies", "at least 1"),
+        ({"augment": AugmentConfig("mentions", share=0)}, "augment.share", r"in \(0, 1\]"),
         (lora(rank=0), "adapter.rank", "at least 1 but got 0"),
         (lora(alpha=-1.0), "adapter.alpha", "above 0 but got -1.0"),
         (lora(dropout=1.0), "adapter.dropout", r"\[0, 1\)"),
@@ -106,3 +110,10 @@ def test_faults_say_where_and_what(options, path, says):
 def test_all_faults_come_at_once():
     found = faults(TrainingConfig(learning_rate=-1, warmup=-1, batch_size=0, patience=-3))
     assert {fault.path for fault in found} == {"learning_rate", "warmup", "batch_size", "patience"}
+
+
+def test_a_missing_library_is_named_with_what_installs_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    [fault] = faults(TrainingConfig(augment=AugmentConfig("keyboard")))
+    assert fault.path == "augment.method"
+    assert "pip install 'stagetree[augment]'" in fault.message

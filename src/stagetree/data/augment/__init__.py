@@ -1,0 +1,1 @@
+"""Methods that make further training examples of those there are."""
