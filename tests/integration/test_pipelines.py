@@ -270,3 +270,21 @@ def test_every_sweep_runs(command, name) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (study,) = command.json("studies")
     assert study["name"] == name
+
+
+def test_losses_and_augmentation_are_said_on_the_command_line(command) -> None:
+    options = (
+        "stage=distill",
+        "stages.finetune.loss={kind: focal, class_weights: {O: 0.5}}",
+        "stages.finetune.adversarial.method=fgm",
+        "stages.distill.augment.method=mentions",
+        *SHORT,
+    )
+    done = command.run(*options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert command.kinds() == {"finetune": 1, "distill": 1}
+    strange = command.run(
+        "stage=finetune", "stages.finetune.loss.class_weights={NOBODY: 2}", *SHORT
+    )
+    assert strange.returncode == 2
+    assert "loss.class_weights.NOBODY: unknown label" in strange.stdout + strange.stderr
