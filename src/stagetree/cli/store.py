@@ -27,10 +27,17 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
 
 
 @app.command("ls")
-def ls(as_json: AsJson = False, root: Root = None) -> None:
-    """List every stored result, oldest first."""
+def ls(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what stages share: teachers' answers.")
+    ] = False,
+    as_json: AsJson = False,
+    root: Root = None,
+) -> None:
+    """List every stored stage result, oldest first."""
     store = Store(directory(root) / "store")
-    records = sorted(store.records(), key=lambda record: record.created)
+    listed = (record for record in store.records() if everything or not record.shared)
+    records = sorted(listed, key=lambda record: record.created)
     rows = [_row(store, record) for record in records]
     table = Table("signature", "kind", "name", "seconds", "MB", "metrics", "created")
     for record in records:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
 
 from stagetree.core.errors import ConfigError, Fault, StagetreeError, nearest
-from stagetree.core.signature import digest, result_fields, signature
+from stagetree.core.signature import digest, signature
 from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
@@ -238,14 +237,8 @@ def _nodes(
     for key, stage, config in stages:
         roles = stage.roles(config, [Upstream(node.key, node.stage.kind) for node in nodes])
         inputs = tuple(known[upstream] for upstream in roles.values()) or (revision,)
-        fields = {**_own_fields(config, roles), "numerics": resolved}
+        fields = {**stage.fields(config, roles), "numerics": resolved}
         known[key] = signature(stage.kind, stage.VERSION, fields, inputs, data_fingerprint, seed)
         narrowed[key] = part = narrowing.part_of(stage, config, roles, narrowed)
         nodes.append(Node(key, key, stage, config, fields, roles, inputs, seed, known[key], part))
     return nodes
-
-
-def _own_fields(config: Any, roles: Mapping[str, str]) -> dict[str, object]:
-    """Return a stage's fields for its signature: names of other stages say nothing."""
-    fields = result_fields(config)
-    return {key: value for key, value in fields.items() if key not in {*roles, "input", "kind"}}

@@ -13,7 +13,8 @@ from stagetree.core.errors import TrialFailed, TrialPruned
 from stagetree.core.reporting import Reporter, StageInfo
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.record import Record
-from stagetree.pipeline.store import Work
+from stagetree.pipeline.shared import Shared
+from stagetree.pipeline.store import Store, Work
 from stagetree.stages.base import StageContext
 
 
@@ -21,13 +22,20 @@ class Execution:
     """Computes one node inside the work area that the store gave for it."""
 
     def __init__(
-        self, pipeline: Pipeline, node: Node, stage: StageInfo, work: Work, reporter: Reporter
+        self,
+        pipeline: Pipeline,
+        node: Node,
+        stage: StageInfo,
+        work: Work,
+        reporter: Reporter,
+        store: Store,
     ) -> None:
         self._pipeline = pipeline
         self._node = node
         self._stage = stage
         self._work = work
         self._reporter = reporter
+        self._sharing = Shared(store, pipeline, node, work.check)
         self._curve: list[dict[str, Any]] = list(work.read_curve())
         self._earlier = self._curve[-1]["seconds"] if self._curve else 0.0
         self._start = 0.0
@@ -62,6 +70,7 @@ class Execution:
                 numerics=self._pipeline.numerics,
                 stepped=self._stepped,
                 evaluated=self._evaluated,
+                sharing=self._sharing,
             )
             context.scratch.mkdir(parents=True, exist_ok=True)
             self._node.stage.run(self._node.config, context)

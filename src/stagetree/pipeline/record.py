@@ -34,7 +34,8 @@ class Record:
     Attributes:
         signature: Signature of the result.
         kind: The stage's kind.
-        name: The stage's name in the pipeline that computed it.
+        name: The stage's name in the pipeline that computed it; empty where it is no stage's
+            result but something that stages share.
         version: Version of the kind.
         config: The fields of the stage's config that the signature covers.
         inputs: Signatures of the results it started from, in order.
@@ -71,6 +72,11 @@ class Record:
     files: Mapping[str, StoredFile] = field(default_factory=dict)
     model_dir: str = "model"
     scheme: int = SCHEME
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is something that stages share (a teacher's answers), and no model."""
+        return not self.name
 
     @property
     def bytes(self) -> int:

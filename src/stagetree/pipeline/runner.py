@@ -155,7 +155,7 @@ class _Bringer:
 
     def _compute(self, index: int, node: Node, work: Work) -> StageRow:
         stage = self._stage(index, node, reused=False)
-        execution = Execution(self._pipeline, node, stage, work, self._reporter)
+        execution = Execution(self._pipeline, node, stage, work, self._reporter, self._store)
         record = work.publish(execution.run(self._inputs(node), self._cache))
         return self._finish(stage, record)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from omegaconf import MISSING
 
 from stagetree.core.errors import Fault
 from stagetree.core.registry import Registry
-from stagetree.core.signature import result_fields
+from stagetree.core.signature import digest, result_fields
 from stagetree.models.adapter_config import WHY_FINAL, AdapterConfig
 
 if TYPE_CHECKING:
@@ -32,6 +33,20 @@ class StageConfig:
 
     kind: str = MISSING
     input: str | None = None
+
+
+class Sharing(Protocol):
+    """Keeps what several stages use; see :meth:`StageContext.shared`."""
+
+    def __call__(
+        self,
+        kind: str,
+        version: int,
+        fields: Mapping[str, object],
+        roles: Sequence[str],
+        make: Callable[[Path], None],
+    ) -> Path:
+        """Return the directory, made by ``make`` unless it is there."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,8 @@ class StageContext:
         evaluated: Call it as ``evaluated(fraction, metrics)`` after each evaluation, in order of
             rising fraction in (0, 1]; may raise ``TrialPruned``. After a resume it is called
             only for evaluations that the earlier attempt did not make.
+        sharing: Where results lie that are no stage's own; see :meth:`shared`. Without it a
+            stage keeps them in its scratch directory, for itself.
     """
 
     name: str
@@ -69,6 +86,40 @@ class StageContext:
     numerics: str
     stepped: Callable[[int, int, Mapping[str, float]], None]
     evaluated: Callable[[float, Mapping[str, float]], None]
+    sharing: Sharing | None = None
+
+    def shared(
+        self,
+        kind: str,
+        version: int,
+        fields: Mapping[str, object],
+        roles: Sequence[str],
+        make: Callable[[Path], None],
+    ) -> Path:
+        """Return a directory that any stage of any study makes but once, and all of them read.
+
+        It is made unless it is there, by one worker while the others wait, and is never seen
+        half made. It is read-only.
+
+        Args:
+            kind: What it holds, e.g. ``answers``.
+            version: Raise it when the code changes what ``make`` makes.
+            fields: All that decides its content beside the inputs, the data and the task.
+            roles: Roles of the inputs that it is made from.
+            make: Fills an empty directory.
+        """
+        if self.sharing is not None:
+            return self.sharing(kind, version, fields, roles, make)
+        inputs = [str(self.inputs[role]) for role in roles]
+        name = digest({"version": version, "fields": fields, "inputs": inputs})
+        place = self.scratch / "shared" / f"{kind}-{name}"
+        if not place.exists():
+            partial = place.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            make(partial)
+            partial.rename(place)
+        return place
 
 
 def origin(context: StageContext) -> dict[str, Any]:
@@ -120,6 +171,17 @@ class Stage(ABC):
         if config.input is not None:
             return {"input": config.input}
         return {"input": before[-1].name} if before else {}
+
+    @classmethod
+    def fields(cls, config: Any, roles: Mapping[str, str]) -> dict[str, object]:
+        """Return what of the config the signature covers; names of other stages say nothing.
+
+        Args:
+            config: The stage's config, checked.
+            roles: What :meth:`roles` gave.
+        """
+        fields = result_fields(config)
+        return {key: value for key, value in fields.items() if key not in {*roles, "input", "kind"}}
 
     @classmethod
     def narrows(cls, config: Any) -> str | None:
