@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of positions that are neither trained on nor scored."""
 
+UNKNOWN = -101
+"""Label of positions that only a teacher knows an answer to."""
+
 
 @dataclass
 class TaskConfig:

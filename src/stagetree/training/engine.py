@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,7 @@ from stagetree.training.config import Attack, TrainingConfig
 from stagetree.training.evaluation import Evaluator
 from stagetree.training.freezing import Unfreezer
 from stagetree.training.memory import BatchSize
+from stagetree.training.objectives import Joined
 from stagetree.training.progress import Evaluation, Progress
 from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
@@ -30,6 +32,8 @@ from stagetree.training.unpadding import unpadded
 from stagetree.training.vocabulary import compact
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from stagetree.tasks.base import Task
     from stagetree.training.learner import Learner, Lessons
     from stagetree.training.objectives import Objective
@@ -105,7 +109,7 @@ def train(
     with (
         numerics.apply(context.numerics),
         compact(model, tokenizer, lessons.train, rows) as vocabulary,
-        unpadded(model),
+        _made_ready(model, objective),
     ):
         steps = count(config, len(lessons.train))
         checkpoints = Checkpoints(context.scratch / "checkpoints", vocabulary)
@@ -122,6 +126,17 @@ def train(
             finally:
                 trainer.release()
         return run.finish()
+
+
+@contextlib.contextmanager
+def _made_ready(model: PreTrainedModel, objective: Objective) -> Iterator[None]:
+    """Let the encoder skip padding, unless the objective looks inside of it."""
+    with contextlib.ExitStack() as stack:
+        if not isinstance(objective, Joined) or not objective.whole_rows:
+            stack.enter_context(unpadded(model))
+        if isinstance(objective, Joined):
+            stack.enter_context(objective.joined(model))
+        yield
 
 
 def _trainer(
@@ -177,7 +192,8 @@ def _trainer(
 def _whole(learner: Learner, config: TrainingConfig, objective: Objective) -> bool:
     """Return whether every step needs all layers, the frozen ones too."""
     attacked = config.adversarial.method is not Attack.none
-    return bool(objective.asks) or learner.masks is not None or attacked
+    looks_inside = bool(objective.asks) or isinstance(objective, Joined)
+    return looks_inside or learner.masks is not None or attacked
 
 
 class _Run:

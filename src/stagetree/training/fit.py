@@ -15,7 +15,7 @@ from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
 from stagetree.training.engine import Context, train
 from stagetree.training.gold import weighted
-from stagetree.training.learner import Learner, Lessons
+from stagetree.training.learner import Learner, Lessons, Taught
 from stagetree.training.limits import Limit, Limits
 from stagetree.training.memory import BatchSize
 
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from stagetree.training.config import TrainingConfig
     from stagetree.training.learner import Start
     from stagetree.training.objectives import Objective
-    from stagetree.training.soft_targets import SoftTargets
 
-    Teach = Callable[[Dataset, list[str], BatchSize], SoftTargets]
+    Teach = Callable[[Learner, Dataset, BatchSize, Objective], Taught]
 
 
 class StageSurroundings(Context, Protocol):
@@ -78,8 +77,9 @@ def fit(
         config: How to train.
         objective: What to minimise.
         context: The stage's surroundings.
-        teach: Makes a teacher's outputs for the encoded training rows, given the labels and how
-            many rows may go through it at once.
+        teach: Makes a teacher's outputs for the learner's encoded training rows, given how many
+            rows may go through it at once; it may add rows that only the teacher answers, and
+            to the objective.
         lineage: What the result was made from and how, for people.
 
     Raises:
@@ -96,14 +96,13 @@ def fit(
 
     def attempt(micro_batch_size: int) -> Learner:
         learner = start.build()
-        lessons = _lessons(learner, config, context, eval_batch, teach)
+        lessons, goal = _lessons(learner, config, objective, context, eval_batch, teach)
         fitting = replace(config, micro_batch_size=micro_batch_size)
         if config.adapter.active:
             total = steps.count(fitting, len(lessons.train)).total
             adapted = Adapted(learner.model, config.adapter, context.seed, total)
             learner = replace(learner, adapted=adapted)
-        aim = weighted(objective, config.loss, lessons.train, learner.labels)
-        train(learner, lessons, context.task, fitting, aim, context, eval_batch)
+        train(learner, lessons, context.task, fitting, goal, context, eval_batch)
         return learner
 
     try:
@@ -164,10 +163,11 @@ def _sizes(
 def _lessons(
     learner: Learner,
     config: TrainingConfig,
+    objective: Objective,
     context: StageSurroundings,
     eval_batch: BatchSize,
     teach: Teach | None,
-) -> Lessons:
+) -> tuple[Lessons, Objective]:
     corpus = training_corpus(config, context)
     train_rows, validation_rows = (
         encoded(
@@ -181,8 +181,12 @@ def _lessons(
         )
         for split in ("train", "validation")
     )
-    soft_targets = None if teach is None else teach(train_rows, learner.labels, eval_batch)
-    return Lessons(train_rows, validation_rows, soft_targets)
+    objective = weighted(objective, config.loss, train_rows, learner.labels)
+    if teach is None:
+        return Lessons(train_rows, validation_rows), objective
+    taught = teach(learner, train_rows, eval_batch, objective)
+    lessons = Lessons(taught.rows, validation_rows, taught.soft_targets)
+    return lessons, taught.objective or objective
 
 
 def training_corpus(config: TrainingConfig, context: StageSurroundings) -> Corpus:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from stagetree.training.adapters import Adapted
     from stagetree.training.masks import Masks
+    from stagetree.training.objectives import Objective
     from stagetree.training.soft_targets import SoftTargets
 
 
@@ -45,6 +46,22 @@ class Start:
 
     needs: Mapping[str, Any]
     build: Callable[[], Learner]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher makes of the training rows.
+
+    Attributes:
+        rows: The rows to learn from: those given, and maybe more after them.
+        soft_targets: Teachers' logits over ``rows``.
+        objective: What to minimise instead of the stage's objective, where that depends on the
+            models.
+    """
+
+    rows: Dataset
+    soft_targets: SoftTargets
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True)

@@ -1,120 +1,133 @@
-"""A teacher's outputs on the training rows, computed once and kept on disk."""
+"""Teachers' logits laid beside the rows that a student trains on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from stagetree.core.errors import ModelError
-from stagetree.tasks.base import IGNORED
-from stagetree.training.evaluation import Batches
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from stagetree.models.runner import Runner
-    from stagetree.tasks.base import Task
-    from stagetree.training.memory import BatchSize
+from stagetree.training.answers import Answers
 
 
-class SoftTargets:
-    """Logits at the labelled positions of every row.
-
-    Args:
-        values: Logits of all rows, end to end: (labelled positions, labels).
-        offsets: Where each row begins in ``values``, and where the last one ends.
-    """
-
-    def __init__(self, values: np.ndarray, offsets: np.ndarray) -> None:
-        self.values = values
-        self.offsets = offsets
+class SoftTargets(Protocol):
+    """Teachers' logits at the labelled positions of every row of a student."""
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        """Return the number of rows."""
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return the logits of one row: (labelled positions, labels)."""
-        return np.array(self.values[self.offsets[index] : self.offsets[index + 1]])
+        """Return one row's: (labelled positions, labels), or with several teachers between."""
 
 
-def soft_targets(
-    teacher: Runner,
-    task: Task,
-    teacher_rows: Dataset,
-    rows: Dataset,
-    directory: Path,
-    batch_size: BatchSize,
-) -> SoftTargets:
-    """Return a teacher's logits for the student's training rows, memory-mapped.
-
-    They are computed unless they lie in ``directory`` already. The teacher reads the rows as its
-    own tokenizer cuts them; where that is not the student's tokenizer, each row must still have
-    the same labels in the same order.
+class OneTeacher:
+    """One teacher's logits.
 
     Args:
-        teacher: The teacher, in any model form.
-        task: Pads the rows.
-        teacher_rows: The training split as the teacher's tokenizer encodes it.
-        rows: The training split as the student's tokenizer encodes it.
-        directory: Where the logits are kept, in a stage's scratch directory.
-        batch_size: Rows a forward pass of the teacher; halved when they do not fit into memory.
+        values: Logits end to end: (positions, labels of the teacher).
+        starts: Where each row begins in ``values``.
+        counts: How many positions each row has.
+        columns: Places of the student's labels among the teacher's; without it they are alike.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        starts: np.ndarray,
+        counts: np.ndarray,
+        columns: Sequence[int] | None = None,
+    ) -> None:
+        self._values = values
+        self._starts = starts
+        self._counts = counts
+        self._columns = None if columns is None else list(columns)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        start = self._starts[index]
+        found = np.array(self._values[start : start + self._counts[index]])
+        return found if self._columns is None else found[:, self._columns]
+
+
+class SeveralTeachers:
+    """Several teachers' logits over the same rows: (labelled positions, teachers, labels)."""
+
+    def __init__(self, teachers: Sequence[SoftTargets]) -> None:
+        self._teachers = list(teachers)
+
+    def __len__(self) -> int:
+        return len(self._teachers[0])
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.stack([teacher[index] for teacher in self._teachers], axis=1)
+
+
+class OneAfterAnother:
+    """Logits over some rows, and then over others."""
+
+    def __init__(self, parts: Sequence[SoftTargets]) -> None:
+        self._parts = list(parts)
+        self._ends = np.cumsum([len(part) for part in self._parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        place = int(np.searchsorted(self._ends, index, side="right"))
+        before = int(self._ends[place - 1]) if place else 0
+        return self._parts[place][index - before]
+
+
+def aligned(
+    answers: Answers,
+    counts: np.ndarray,
+    examples: int,
+    teacher: str,
+    columns: Sequence[int] | None = None,
+) -> OneTeacher:
+    """Return a teacher's answers row by row of the student, whatever both tokenizers cut.
+
+    Where long examples become several rows, every labelled position (a word, a text) is kept by
+    both sides, in order, so the n-th is the same one. Where they are cut off, the teacher must
+    see at least what the student sees.
+
+    Args:
+        answers: What the teacher answered.
+        counts: Labelled positions of each of the student's rows.
+        examples: How many examples both encoded.
+        teacher: Its name, for messages.
+        columns: Places of the student's labels among the teacher's; without it they are alike.
 
     Raises:
-        OutOfMemory: Not even one row at a time fits into memory.
-        ModelError: The rows of teacher and student do not match.
+        ModelError: The positions cannot be matched.
     """
-    offsets = _offsets(rows)
-    kept = _kept(directory, offsets)
-    if kept is not None:
-        return SoftTargets(kept, offsets)
-    _refuse_other_labels(teacher_rows, rows)
-    batches = Batches(task, teacher.tokenizer, teacher_rows, batch_size)
-    logits, gold = batches.logits(teacher.logits)
-    taught = [
-        row.reshape(-1, row.shape[-1])[np.reshape(label_ids, -1) != IGNORED]
-        for row, label_ids in zip(logits, gold, strict=True)
-    ]
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / "partial.npy"
-    np.save(partial, np.concatenate(taught).astype(np.float32), allow_pickle=False)
-    partial.replace(directory / "logits.npy")
-    values = np.load(directory / "logits.npy", mmap_mode="r", allow_pickle=False)
-    return SoftTargets(values, offsets)
-
-
-def _kept(directory: Path, offsets: np.ndarray) -> np.ndarray | None:
-    try:
-        values = np.load(directory / "logits.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return values if len(values) == offsets[-1] else None
-
-
-def _offsets(rows: Dataset) -> np.ndarray:
-    return np.cumsum([0, *(len(labels) for labels in _labelled(rows))])
-
-
-def _labelled(rows: Dataset) -> Iterable[list[Any]]:
-    for labels in rows["labels"]:
-        flat = labels if isinstance(labels, list) else [labels]
-        yield [label for label in flat if label != IGNORED]
-
-
-def _refuse_other_labels(teacher_rows: Dataset, rows: Dataset) -> None:
-    if len(teacher_rows) != len(rows):
+    theirs = answers.counts
+    if np.array_equal(theirs, counts) or (
+        theirs.sum() == counts.sum() and not len(theirs) == len(counts) == examples
+    ):
+        starts = np.cumsum(counts) - counts
+    elif len(theirs) == len(counts) == examples:
+        _refuse_shorter(theirs, counts, teacher)
+        starts = np.cumsum(theirs) - theirs
+    else:
         raise ModelError(
-            f"expected the teacher's tokenizer to make {len(rows)} training rows, as the "
-            f"student's does, but got {len(teacher_rows)}; use one tokenizer for both, or raise "
-            "max_length"
+            f"expected the teacher {teacher!r} to answer at the student's {counts.sum()} labelled "
+            f"positions but got {theirs.sum()}: their tokenizers cut the texts in ways that cannot "
+            "be matched; use one tokenizer for both, raise max_length, or split long texts"
         )
-    pairs = zip(_labelled(teacher_rows), _labelled(rows), strict=True)
-    for place, (theirs, ours) in enumerate(pairs):
-        if theirs != ours:
-            raise ModelError(
-                f"expected the teacher's tokenizer to leave the student's {len(ours)} labels in "
-                f"training row {place} but got {len(theirs)} or others; use one tokenizer for "
-                "both, or raise max_length"
-            )
+    return OneTeacher(answers.values, starts, counts, columns)
+
+
+def _refuse_shorter(theirs: np.ndarray, counts: np.ndarray, teacher: str) -> None:
+    short = np.flatnonzero(theirs < counts)
+    if len(short):
+        row = int(short[0])
+        raise ModelError(
+            f"expected the teacher {teacher!r} to read at least the {counts[row]} labelled "
+            f"positions of row {row} that the student reads but got {theirs[row]} (and less in "
+            f"{len(short)} rows): its tokenizer makes more sub-words; raise max_length, use one "
+            "tokenizer for both, or set task.long_texts=split"
+        )

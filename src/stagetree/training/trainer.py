@@ -206,7 +206,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             return model(**inputs, **self._objective.asks)
 
         def objective(outputs: Any) -> torch.Tensor:
-            return self._objective(outputs, extras["labels"], extras)
+            return self._objective(outputs, extras["labels"], {**inputs, **extras})
 
         with self.trunk.feeding(TRAIN, extras.get(ROWS), inputs):
             if self._config.r_drop:

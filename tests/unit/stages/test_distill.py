@@ -8,9 +8,10 @@ from stagetree.core.errors import ModelError
 from stagetree.data.augment.base import AugmentConfig
 from stagetree.models.load import load
 from stagetree.stages.base import STAGES, Upstream
-from stagetree.stages.distill import Distill, DistillConfig, StudentConfig
+from stagetree.stages.distill import Distill, DistillConfig
 from stagetree.stages.finetune import Finetune, FinetuneConfig
 from stagetree.training.config import Phase
+from stagetree.training.distill_config import StudentConfig
 
 WEAK = {"learning_rate": 5e-3, "epochs": 6.0, "batch_size": 8, "max_length": 32}
 BEFORE = [Upstream("finetune", "finetune"), Upstream("other", "finetune")]
@@ -68,7 +69,8 @@ def test_shallow_student_learns_the_teachers_answers(make_context, teacher, enco
     taught, runner = load(teacher, numerics="fp32"), load(context.output, numerics="fp32")
     assert runner.parameters < taught.parameters
     assert max(metrics["f1"] for _, metrics in evaluations) > 0.7
-    kept = np.load(context.scratch / "teacher" / "logits.npy")
+    [answers] = (context.scratch / "shared").glob("answers-*")
+    kept = np.load(answers / "logits.npy")
     rows = encode(context, taught, "train")
     labelled = sum(label != -100 for labels in rows["labels"] for label in labels)
     assert kept.shape == (labelled, len(taught.labels))
