@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,21 @@ def fingerprint(files: Sequence[str]) -> list[str]:
         DataError: There is no such file.
     """
     return [content_hash(name) for name in files]
+
+
+def verify(name: str) -> None:
+    """Look at every line of a file, once per process unless it changes.
+
+    Raises:
+        DataError: The file is missing or empty, or a line is malformed; the message names it.
+    """
+    _verify(name, content_hash(name))
+
+
+@functools.lru_cache(maxsize=64)
+def _verify(name: str, _content: str) -> None:
+    for _ in _examples(existing(name)):
+        pass
 
 
 def read_unlabeled(files: Sequence[str], layout: str, limit: int | None = None) -> Dataset:

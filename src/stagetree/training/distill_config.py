@@ -67,7 +67,7 @@ def unlabeled_faults(config: UnlabeledConfig) -> Iterator[Fault]:
         yield Fault("max", f"expected files beside max but got max={config.max} alone")
     for place, name in enumerate(config.files):
         try:
-            unlabeled.fingerprint([name])
+            unlabeled.verify(name)
         except DataError as error:
             yield Fault(f"files[{place}]", str(error))
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stagetree.core.errors import DataError
-from stagetree.data.unlabeled import fingerprint, read_unlabeled
+from stagetree.data.unlabeled import fingerprint, read_unlabeled, verify
 
 
 @pytest.fixture
@@ -53,9 +53,12 @@ def test_content_counts_and_not_the_name(files, tmp_path):
 def test_a_bad_line_is_named(tmp_path, line, message):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "fine"}\n' + line + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match=message) as caught:
-        read_unlabeled([str(path)], "text")
-    assert f"{path}:2: " in str(caught.value)
+    for read in (lambda: read_unlabeled([str(path)], "text"), lambda: verify(str(path))):
+        with pytest.raises(DataError, match=message) as caught:
+            read()
+        assert f"{path}:2: " in str(caught.value)
+    path.write_text('{"text": "fine"}\n', encoding="utf-8")
+    verify(str(path))
 
 
 def test_a_missing_or_empty_file_is_refused(tmp_path):

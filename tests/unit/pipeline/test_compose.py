@@ -167,3 +167,24 @@ def test_composing_imports_no_torch(project) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_teachers_are_signed_by_result_and_share_and_not_by_name(in_project) -> None:
+    line = ("stage=distill", "numerics=fp32")
+    both = "+stages.both={kind: distill, teachers: {finetune: 0.7, distill: 0.3}}"
+    one = signatures(in_project, *line, both)
+    assert signatures(in_project, *line, both.replace("0.7", "0.6"))["both"] != one["both"]
+    alone = signatures(in_project, *line, "+stages.distill.teachers={finetune: 1.0}")
+    assert alone == signatures(in_project, *line)
+    told = faults(in_project, *line, "+stages.distill.teachers={fintune: 1.0, finetune: 1.0}")
+    assert told.keys() == {"stages.distill.teachers.fintune"}
+
+
+def test_text_without_labels_is_signed_by_its_content(in_project, tmp_path) -> None:
+    def signed(name: str, content: str) -> str:
+        (tmp_path / name).write_text(content)
+        words = ("stage=distill", f"stages.distill.unlabeled.files=[{tmp_path / name}]")
+        return signatures(in_project, "numerics=fp32", *words)["distill"]
+
+    assert signed("a.txt", "one\n") == signed("b.txt", "one\n")
+    assert signed("a.txt", "one\n") != signed("a.txt", "two\n")

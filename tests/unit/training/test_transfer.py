@@ -7,8 +7,9 @@ from transformers import BertConfig, BertForTokenClassification, DistilBertConfi
 from transformers import DistilBertForTokenClassification as Distil
 
 from stagetree.core.errors import ModelError
+from stagetree.training.layer_map import matched_layers
 from stagetree.training.objectives import CrossEntropy
-from stagetree.training.transfer import Transfer, matched_layers
+from stagetree.training.transfer import Transfer
 from stagetree.training.transfer_config import AttentionForm, LayerMap, TransferConfig, faults
 from stagetree.training.transfer_losses import attention_scores
 
@@ -249,3 +250,12 @@ def test_micro_batches_change_nothing_but_rounding(
         run(student, heard(f"m{micro}"), objective, micro_batch_size=micro, epochs=1)
         ends.append(weights(student))
     assert difference(ends[0], ends[1]) < 1e-4
+
+
+def test_computes_in_the_numerics_of_the_stage(make_model, make_bert, heard, run):
+    losses = []
+    for arithmetic in ("fp32", "bf16"):
+        student, objective = transferring(make_model, make_bert)
+        losses.append(run(student, heard(arithmetic, numerics=arithmetic), objective)["loss"])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], abs=0.1)
