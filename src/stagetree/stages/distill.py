@@ -87,8 +87,9 @@ class Distill(Stage):
             fields["teachers"] = list(config.teachers.values())
         if not config.transfer.on:
             fields.pop("transfer", None)
-        if config.unlabeled.files:
-            fields["unlabeled"] = distill_config.unlabeled_fields(config.unlabeled)
+        if config.unlabeled.on:
+            text = distill_config.text_fields(config.unlabeled)
+            fields["unlabeled"] = {**text, "share": config.unlabeled.share}
         return fields
 
     @classmethod
@@ -230,7 +231,7 @@ def _objective(config: Any) -> Distillation:
         config.label_smoothing,
         gamma=focus(config.loss),
         weights=shares if len(shares) > 1 else (),
-        unlabeled=bool(config.unlabeled.files),
+        unlabeled=config.unlabeled.on,
     )
 
 
@@ -250,19 +251,20 @@ def _teach(
     from stagetree.training.learner import Taught
 
     corpus = training_corpus(config, context)
-    parts = [(teaching.training_examples(corpus, context, config.max_length), rows)]
+    own = teaching.without_some_gold(rows, config.unlabeled.share, context.seed)
+    parts = [(teaching.training_examples(corpus, context, config.max_length), own)]
     if config.unlabeled.files:
         more = teaching.unlabeled_examples(
             context,
             config.max_length,
             list(config.unlabeled.files),
             config.unlabeled.max,
-            distill_config.unlabeled_fields(config.unlabeled),
+            distill_config.text_fields(config.unlabeled),
         )
         parts.append((more, more.encode(learner.tokenizer, learner.labels)))
     roles = _roles(max(1, len(config.teachers)))
     soft = teaching.soft_targets(parts, roles, learner.labels, context, eval_batch)
-    every = rows if len(parts) == 1 else datasets.concatenate_datasets([r for _, r in parts])
+    every = own if len(parts) == 1 else datasets.concatenate_datasets([r for _, r in parts])
     return Taught(every, soft, _looking_inside(config, context, objective, learner))
 
 

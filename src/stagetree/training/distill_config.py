@@ -38,10 +38,17 @@ class UnlabeledConfig:
         files: UTF-8 files: a text a line, or JSON lines (``.jsonl``, ``.ndjson``) with ``tokens``
             or ``text``.
         max: Use only this many of the examples, the first ones; without it all.
+        share: Share of the training rows whose labels are not looked at either, in [0, 1].
     """
 
     files: list[str] = field(default_factory=list)
     max: int | None = None
+    share: float = 0.0
+
+    @property
+    def on(self) -> bool:
+        """Whether there are rows that only the teacher answers."""
+        return bool(self.files) or self.share > 0
 
 
 def student_faults(student: StudentConfig) -> Iterator[Fault]:
@@ -63,6 +70,8 @@ def unlabeled_faults(config: UnlabeledConfig) -> Iterator[Fault]:
     """Yield what is wrong beyond types; paths relative to the config."""
     if config.max is not None and config.max < 1:
         yield Fault("max", f"expected at least 1 or null for all but got {config.max}")
+    if not 0 <= config.share <= 1:
+        yield Fault("share", f"expected a number from 0 to 1 but got {config.share}")
     if config.max is not None and not config.files:
         yield Fault("max", f"expected files beside max but got max={config.max} alone")
     for place, name in enumerate(config.files):
@@ -72,8 +81,8 @@ def unlabeled_faults(config: UnlabeledConfig) -> Iterator[Fault]:
             yield Fault(f"files[{place}]", str(error))
 
 
-def unlabeled_fields(config: UnlabeledConfig) -> dict[str, object]:
-    """Return what identifies the text: its content, wherever the files lie."""
+def text_fields(config: UnlabeledConfig) -> dict[str, object]:
+    """Return what identifies the files' text: its content, wherever the files lie."""
     return {
         "files": unlabeled.fingerprint(config.files),
         "max": config.max,

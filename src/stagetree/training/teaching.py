@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from stagetree.core.errors import ModelError
 from stagetree.core.signature import digest, result_fields
 from stagetree.data.unlabeled import read_unlabeled
@@ -116,6 +118,18 @@ def unlabeled_examples(
     return Examples(fields, len(examples), encode)
 
 
+def without_some_gold(rows: Dataset, share: float, seed: int) -> Dataset:
+    """Return rows of which a share, drawn by ``seed``, has the label ``UNKNOWN``."""
+    if not share:
+        return rows
+    order = np.random.default_rng(seed).permutation(len(rows))
+    chosen = set(order[: round(share * len(rows))].tolist())
+    labels = [
+        _unknown(label) if place in chosen else label for place, label in enumerate(rows["labels"])
+    ]
+    return _relabelled(rows, labels)
+
+
 def soft_targets(
     parts: Sequence[tuple[Examples, Dataset]],
     roles: Sequence[str],
@@ -216,12 +230,16 @@ def _with_labels(examples: Dataset, layout: str, labels: Sequence[str]) -> Datas
 
 
 def _without_gold(rows: Dataset) -> Dataset:
-    def unknown(label: Any) -> Any:
-        if isinstance(label, list):
-            return [unknown(one) for one in label]
-        return label if label == IGNORED else UNKNOWN
+    return _relabelled(rows, [_unknown(label) for label in rows["labels"]])
 
-    labels = [unknown(label) for label in rows["labels"]]
+
+def _unknown(label: Any) -> Any:
+    if isinstance(label, list):
+        return [_unknown(one) for one in label]
+    return label if label == IGNORED else UNKNOWN
+
+
+def _relabelled(rows: Dataset, labels: list[Any]) -> Dataset:
     features = rows.features
     kept = rows.remove_columns("labels").add_column("labels", labels)
     return kept.select_columns(list(features)).cast(features)

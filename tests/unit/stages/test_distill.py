@@ -163,9 +163,11 @@ def test_names_of_teachers_are_not_signed_but_their_shares_are():
 
 
 def test_faults_of_teachers_transfer_and_text(tmp_path):
-    found = faults(teachers={"fintune": 0.5, "other": 0.0}, unlabeled=UnlabeledConfig(max=0))
+    found = faults(
+        teachers={"fintune": 0.5, "other": 0.0}, unlabeled=UnlabeledConfig(max=0, share=2)
+    )
     assert "Did you mean 'finetune'" in found["teachers.fintune"]
-    assert set(found) == {"teachers.fintune", "teachers.other", "unlabeled.max"}
+    assert set(found) == {"teachers.fintune", "teachers.other", "unlabeled.max", "unlabeled.share"}
     missing = UnlabeledConfig(files=[str(tmp_path / "none.txt")])
     assert "expected a file" in faults(unlabeled=missing)["unlabeled.files[0]"]
     malformed = tmp_path / "bad.jsonl"
@@ -254,6 +256,18 @@ def test_text_without_labels_teaches(make_context, teacher, tmp_path):
     rows = [120, 180, 130]
     assert [total for total, _ in ends] == [4 * -(-count // 8) for count in rows]
     assert min(f1 for _, f1 in ends) > 0.5
+
+
+def test_a_share_of_the_labels_is_not_looked_at(make_context, teacher):
+    curves = []
+    for alpha, share in ((0.2, 1.0), (1.0, 0.0), (0.2, 0.5)):
+        context, evaluations = make_context("student", {"teacher": teacher, "input": teacher})
+        unlabeled = UnlabeledConfig(share=share)
+        options = {**WEAK, "epochs": 1.0}
+        Distill.run(DistillConfig(**options, alpha=alpha, unlabeled=unlabeled), context)
+        curves.append([metrics["loss"] for _, metrics in evaluations])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)
+    assert curves[2] != pytest.approx(curves[1], abs=1e-4)
 
 
 def test_labels_in_another_order_or_more_of_them_are_sorted_out(make_context, teacher, tmp_path):
