@@ -129,11 +129,13 @@ def _train(
 ) -> None:
     """Train on the labels and write the result."""
     from stagetree.training.fit import fit
+    from stagetree.training.gold import focus
     from stagetree.training.learner import Start
     from stagetree.training.objectives import CrossEntropy
 
     start = Start({"kind": Prune.kind, **origin(context), "pruned": pruned}, build)
-    fit(start, config, CrossEntropy(config.label_smoothing), context, lineage=lineage)
+    objective = CrossEntropy(config.label_smoothing, focus(config.loss))
+    fit(start, config, objective, context, lineage=lineage)
 
 
 def _lineage(config: Any, of: Manifest, **facts: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from stagetree.core.errors import ModelError
 from stagetree.models import fake_quant, huggingface
 from stagetree.models.format import MANIFEST
-from stagetree.training.encoded import encoded
-from stagetree.training.fit import fit
-from stagetree.training.learner import Learner, Start
+from stagetree.training import teaching
+from stagetree.training.fit import fit, training_corpus
+from stagetree.training.gold import focus
+from stagetree.training.learner import Learner, Start, Taught
 from stagetree.training.limits import shape
 from stagetree.training.objectives import CrossEntropy, Distillation
-from stagetree.training.soft_targets import soft_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from stagetree.training.memory import BatchSize
-    from stagetree.training.soft_targets import SoftTargets
+    from stagetree.training.objectives import Objective
 
 _SHARE = 0.95
 """Fraction of the stage that training is; the end belongs to the artefact's own score."""
@@ -73,11 +73,11 @@ def adapt(lesson: Lesson, config: Any, context: Any) -> Path:
     needs = {"kind": "qat", "input": shape(lesson.source)}
     if lesson.teacher is not None:
         needs["teacher"] = shape(lesson.teacher)
-    smoothing = config.label_smoothing
+    smoothing, gamma = config.label_smoothing, focus(config.loss)
     objective = (
-        CrossEntropy(smoothing)
+        CrossEntropy(smoothing, gamma)
         if lesson.teacher is None
-        else Distillation(lesson.temperature, lesson.alpha, smoothing)
+        else Distillation(lesson.temperature, lesson.alpha, smoothing, gamma)
     )
 
     def evaluated(fraction: float, metrics: Mapping[str, float]) -> None:
@@ -88,7 +88,7 @@ def adapt(lesson: Lesson, config: Any, context: Any) -> Path:
         config,
         objective,
         replace(context, output=place, evaluated=evaluated),
-        None if lesson.teacher is None else partial(_taught, lesson.teacher, config, context),
+        None if lesson.teacher is None else partial(_taught, config, context),
     )
     return place  # type: ignore[no-any-return]
 
@@ -102,29 +102,20 @@ def _learner(lesson: Lesson, config: Any, context: Any) -> Learner:
 
 
 def _taught(
-    teacher_dir: Path,
     config: Any,
     context: Any,
+    learner: Learner,
     rows: Dataset,
-    labels: list[str],
     eval_batch: BatchSize,
-) -> SoftTargets:
-    """Return the teacher's outputs on the training rows."""
-    from stagetree.models.load import load
-
-    teacher = load(teacher_dir)
-    _same_labels("teacher", context.name, list(teacher.labels), labels)
-    theirs = encoded(
-        context.corpus,
-        "train",
-        context.task,
-        teacher.tokenizer,
-        labels,
-        config.max_length,
-        context.cache,
+    objective: Objective,
+) -> Taught:
+    """Return the training rows with the teacher's outputs on them."""
+    corpus = training_corpus(config, context)
+    examples = teaching.training_examples(corpus, context, config.max_length)
+    soft = teaching.soft_targets(
+        [(examples, rows)], ["teacher"], learner.labels, context, eval_batch
     )
-    directory = context.scratch / "teacher"
-    return soft_targets(teacher, context.task, theirs, rows, directory, eval_batch)
+    return Taught(rows, soft, objective)
 
 
 def _same_labels(role: str, name: str, found: list[str], labels: list[str]) -> None:
