@@ -167,6 +167,19 @@ def test_standard_input_is_answered_before_it_ends(command, models) -> None:
     assert process.wait(timeout=60) == 0
 
 
+def test_transformers_opens_a_plain_result_with_its_labels(models) -> None:
+    import transformers
+
+    tagged = transformers.pipeline("token-classification", model=str(models["ner", "huggingface"]))
+    found = {row["entity"] for row in tagged("peter met mary, and peter")}
+    assert found
+    assert found <= {"B-PER", "I-PER"}
+    place = str(models["classification", "huggingface"])
+    named = transformers.pipeline("text-classification", model=place, top_k=None)
+    (rows,) = named(["peter"])
+    assert {row["label"] for row in rows} == {"bad", "good"}
+
+
 def test_what_cannot_be_used_ends_with_exit_code_2(command, models, tmp_path) -> None:
     ner = str(models["ner", "huggingface"])
     rules = tmp_path / "rules.yaml"

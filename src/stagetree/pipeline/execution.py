@@ -114,7 +114,7 @@ class Execution:
         if not self._curve or self._curve[-1]["fraction"] < 1.0:
             self._evaluated(1.0, scores.metrics)
         node = self._node
-        return Record(
+        record = Record(
             signature=node.signature,
             kind=node.stage.kind,
             name=node.key,
@@ -130,6 +130,16 @@ class Execution:
             seconds=round(self._seconds(), 3),
             environment=environment(self._pipeline.numerics, Path.cwd()),
         )
+        self._write_card(context, record)
+        return record
+
+    def _write_card(self, context: StageContext, record: Record) -> None:
+        from stagetree.models import format as model_format
+        from stagetree.pipeline.card import card
+
+        manifest = model_format.read(context.output)
+        text = card(self._pipeline, self._node, record, manifest, context.corpus)
+        (context.output / model_format.CARD).write_text(text, encoding="utf-8")
 
 
 def _import_heavy() -> None:
