@@ -37,9 +37,11 @@ def in_stage(root: Path, kind: str, others: int) -> Callable[[], bool]:
     """Whether ``others`` results are stored and a further stage has reported something."""
 
     def check() -> bool:
-        return len(records(root)) == others and any(
-            (root / "store" / "partial").rglob("curve.jsonl")
-        )
+        try:
+            begun = any((root / "store" / "partial").rglob("curve.jsonl"))
+        except FileNotFoundError:  # a work area went while it was looked through
+            return False
+        return begun and len(records(root)) == others
 
     assert kind
     return check
