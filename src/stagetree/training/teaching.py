@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stagetree.core.errors import ModelError
-from stagetree.core.signature import digest, result_fields
+from stagetree.core.signature import digest
 from stagetree.data.unlabeled import read_unlabeled
 from stagetree.models import format as model_format
 from stagetree.models.load import load
@@ -212,7 +212,7 @@ def _cut(
     task = context.task
     return {
         **fields,
-        "task": [task.kind, task.VERSION, result_fields(task.config)],
+        "task": task.encoding(),
         "max_length": max_length,
     }
 

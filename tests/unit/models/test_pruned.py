@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stagetree.core.errors import ModelError
+from stagetree.models import format as model_format
 from stagetree.models import huggingface
 from stagetree.models.load import load
 from stagetree.models.measure import measure
@@ -51,8 +53,11 @@ def test_it_is_measured_and_smaller(pruned_dir, saved_dir):
 
 
 def test_sizes_that_cannot_be_read_are_refused(pruned_dir):
-    path = pruned_dir / "structure.json"
+    path, manifest = pruned_dir / "structure.json", model_format.read(pruned_dir)
     whole = path.read_text()
     path.write_text(json.dumps({"heads": [1, 2, 1, 4]}).ljust(len(whole)))
+    with pytest.raises(ModelError, match=r"structure\.json was altered: expected sha256"):
+        load(pruned_dir)
+    model_format.write(pruned_dir, replace(manifest, sha256={}))
     with pytest.raises(ModelError, match=r"structure\.json does not say the sizes"):
         load(pruned_dir)
