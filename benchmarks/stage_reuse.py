@@ -34,13 +34,13 @@ from transformers import TrainerCallback
 from equal_quality import Alone
 from machine import describe, table
 from stagetree.models.student import select_layers, spread
-from stagetree.training import engine
+from stagetree.training import answers, engine
 from stagetree.training.batches import TEACHER_LOGITS
 from stagetree.training.config import Phase, TrainingConfig
 from stagetree.training.learner import Learner, Lessons
 from stagetree.training.memory import BatchSize
 from stagetree.training.objectives import CrossEntropy, Distillation
-from stagetree.training.soft_targets import soft_targets
+from stagetree.training.soft_targets import aligned
 from throughput import BATCH, Problem
 
 CASES = {
@@ -119,7 +119,7 @@ def teacher_of(problem: Problem, large: bool) -> Any:
 
 
 class TeacherRunner:
-    """A teacher as ``soft_targets`` asks for it."""
+    """A teacher as ``answers.write`` asks for it."""
 
     def __init__(self, problem: Problem, model: Any) -> None:
         self.tokenizer = problem.tokenizer
@@ -165,7 +165,9 @@ def measure(
             size = BatchSize(64, "teacher")
             runner: Any = TeacherRunner(problem, taught_by)
             begin = time.process_time()
-            taught = soft_targets(runner, problem.task, rows, rows, place / "t", size)
+            answers.write(place, runner, problem.task, rows, size)
+            counts = answers.labelled(rows)
+            taught = aligned(answers.read(place), counts, len(rows), "teacher")
         filled = time.process_time() - begin
         _first(clock)
         learner = Learner(model, problem.tokenizer, problem.labels)
