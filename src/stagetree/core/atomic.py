@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import secrets
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,18 +20,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         OSError: The file system refuses; ``path`` is as it was and nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
+    with _replacing(path, "xb") as file:
+        file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,9 +79,15 @@ def writing(path: Path) -> Iterator[TextIO]:
     Raises:
         OSError: The file system refuses; ``path`` is as it was and nothing is left behind.
     """
+    with _replacing(path, "x", encoding="utf-8", newline="") as file:
+        yield cast("TextIO", file)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, mode: str, **options: str) -> Iterator[IO[Any]]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
+        with temporary.open(mode, **options) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())

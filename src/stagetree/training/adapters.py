@@ -59,9 +59,9 @@ class Adapted:
         return getattr(self._adapter, "tuner", None) if adaptive else None
 
     @property
-    def form(self) -> str:
-        """The form of model that comes out."""
-        return "adapter" if self._config.stays_apart else "huggingface"
+    def form(self) -> str | None:
+        """The form of model that comes out; none of its own where the adapter is merged."""
+        return "adapter" if self._config.stays_apart else None
 
     def objective(self, objective: Objective) -> Objective:
         """Return an objective with what the adapter adds to it."""

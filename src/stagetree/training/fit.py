@@ -209,7 +209,7 @@ def _save(
     form = None
     parameters = learner.model.num_parameters()
     if learner.adapted is not None:
-        form = "adapter" if learner.adapted.form == "adapter" else None
+        form = learner.adapted.form
         lineage = {**(lineage or {}), "adapter": learner.adapted.dissolve(context.output)}
     huggingface.save(
         learner.model,
