@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from stagetree.core.errors import AssetError
+from stagetree.core.errors import AssetError, ModelError
 from stagetree.data import assets
 from stagetree.data.corpus import Corpus
 from stagetree.tasks.base import IGNORED, TASKS
+from stagetree.tasks.examples import Examples
 from stagetree.tasks.multitask import MultitaskConfig, PartConfig, split_labels
 
 EXAMPLES = {
@@ -63,6 +64,10 @@ def corpus(task):
 
 def _right_logits(label_ids, count):
     return [np.eye(count, dtype=np.float32)[np.where(row == IGNORED, 0, row)] for row in label_ids]
+
+
+def _label_ids(encoded):
+    return [np.asarray(row) for row in encoded["labels"]]
 
 
 def _batches(encoded):
@@ -148,7 +153,7 @@ def test_collated_batches_feed_a_model(task, corpus, tokenizer):
 def test_right_logits_score_one_and_wrong_ones_less(task, corpus, tokenizer):
     labels = task.labels(corpus)
     encoded = task.encode(corpus.train, tokenizer, labels, 12)
-    label_ids = [np.asarray(row) for row in encoded["labels"]]
+    label_ids = _label_ids(encoded)
     right = _right_logits(label_ids, len(labels))
     scores = task.score(right, label_ids, labels)
     assert scores.metrics[task.primary_metric] == 1.0
@@ -160,3 +165,52 @@ def test_right_logits_score_one_and_wrong_ones_less(task, corpus, tokenizer):
         )
         for row in result.per_class.values():
             assert set(row) == {"precision", "recall", "f1", "support"}
+
+
+def _noisy(label_ids, count):
+    draw = np.random.default_rng(1)
+    return [row + draw.normal(0, 0.6, row.shape) for row in _right_logits(label_ids, count)]
+
+
+def test_examples_tell_gold_and_predicted_answers_in_the_order_of_the_data(
+    task, corpus, tokenizer, tmp_path
+):
+    labels = task.labels(corpus)
+    encoded = task.encode(corpus.validation, tokenizer, labels, 32)
+    label_ids = _label_ids(encoded)
+    logits = _right_logits(label_ids, len(labels))
+    examples = task.examples(logits, label_ids, labels, corpus.validation)
+    assert len(examples) == len(corpus.validation)
+    assert all(examples.right())
+    answers = [row.get("tags") or row.get("label") for row in corpus.validation]
+    if task.kind == "multitask":
+        answers = [
+            [row["task"], answer] for row, answer in zip(corpus.validation, answers, strict=True)
+        ]
+    assert list(examples.gold) == answers
+    found = task.confusion(examples)
+    assert found.matrix.shape == (len(found.labels), len(found.labels))
+    assert found.matrix.sum() == np.trace(found.matrix) > 0
+    examples.write(tmp_path / "examples")
+    assert type(examples).read(tmp_path / "examples") == examples
+
+
+def test_tallies_add_up_to_the_primary_metric(task, corpus, tokenizer):
+    if task.kind == "multitask":  # a mean of other tasks' scores is not made of one sum of counts
+        with pytest.raises(ModelError, match="does not score example by example"):
+            task.tallies(Examples([], []))
+        return
+    labels = task.labels(corpus)
+    rows = datasets.concatenate_datasets([corpus.validation] * 10)
+    label_ids = _label_ids(task.encode(rows, tokenizer, labels, 32))
+    logits = _noisy(label_ids, len(labels))
+    examples = task.examples(logits, label_ids, labels, rows)
+    counts = task.tallies(examples)
+    assert len(counts) == len(rows)
+    expected = task.score(logits, label_ids, labels).metrics[task.primary_metric]
+    assert 0 < expected < 1
+    assert task.from_tallies(counts.sum(axis=0)) == pytest.approx(expected)
+    weights = np.stack([np.ones(len(rows), dtype=int), np.arange(len(rows))])
+    both = task.from_tallies(weights @ counts)
+    assert both.shape == (2,)
+    assert both[0] == pytest.approx(expected)

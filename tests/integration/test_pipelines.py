@@ -14,6 +14,9 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from stagetree.pipeline.store import Store
+from stagetree.tasks.ner import NerConfig, NerTask
+
 SHORT = ("debug=short", "model=tiny", "numerics=fp32", "tracker=none")
 GRID = (
     "-m",
@@ -55,6 +58,12 @@ def test_the_default_line_runs_and_says_where_everything_lies(command) -> None:
     rows = command.json("store", "ls")
     assert [row["kind"] for row in rows] == ["finetune", "distill"]
     assert rows[-1]["model_dir"] in done.stdout
+    for row in rows:
+        examples = Store(command.root / "store").examples(row["signature"])
+        assert sum(examples.right()) / len(examples) < 1
+        task = NerTask(NerConfig())
+        f1 = task.from_tallies(task.tallies(examples).sum(axis=0))
+        assert f1 == pytest.approx(row["metrics"]["f1"])
     again = command.run(*SHORT)
     assert again.returncode == 0
     assert len(command.json("store", "ls")) == 2

@@ -109,8 +109,11 @@ class Execution:
         from stagetree.pipeline.environment import environment
         from stagetree.pipeline.scoring import score
 
-        scores, costs = score(context)
+        found, costs = score(context)
+        scores = found.scores
         metrics = {**scores.metrics, **costs}
+        if found.examples is not None:
+            found.examples.write(self._work.examples)
         if not self._curve or self._curve[-1]["fraction"] < 1.0:
             self._evaluated(1.0, scores.metrics)
         node = self._node

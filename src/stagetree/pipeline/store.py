@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stagetree.core.atomic import sync_directory
-from stagetree.core.errors import StagetreeError, StoreError
+from stagetree.core.errors import DataError, StagetreeError, StoreError
 from stagetree.core.lease import Lease, LeaseLost
 from stagetree.pipeline import contents
 from stagetree.pipeline.record import Record
-from stagetree.pipeline.work import Work
+from stagetree.pipeline.work import EXAMPLES, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from stagetree.tasks.examples import Examples
 
 __all__ = ["Store", "Work"]
 
@@ -36,9 +38,9 @@ _WEEK = 7 * 24 * 3600.0
 class Store:
     """A content-addressed directory of stage results, shared by processes and machines.
 
-    ``root/ab/abcd.../`` holds ``record.json`` and the directory ``model``. It is filled
-    elsewhere and renamed into place as a whole: what has a record is complete. Nothing is
-    written before the first :meth:`open`.
+    ``root/ab/abcd.../`` holds ``record.json``, the directory ``model`` and, of a stage that is
+    scored, what it predicted of each example. It is filled elsewhere and renamed into place as a
+    whole: what has a record is complete. Nothing is written before the first :meth:`open`.
 
     Args:
         root: The store's directory.
@@ -86,6 +88,18 @@ class Store:
     def model_dir(self, signature: str) -> Path:
         """Return where the result's model directory is, once the result is there."""
         return self._entry(signature) / "model"
+
+    def examples(self, signature: str) -> Examples | None:
+        """Return what was predicted of each validation example; ``None`` where it is not kept."""
+        from stagetree.tasks.examples import Examples
+
+        try:
+            return Examples.read(self._entry(signature) / EXAMPLES)
+        except FileNotFoundError:
+            return None
+        except (OSError, DataError) as error:
+            _log.warning("examples are left out: %s", error)
+            return None
 
     @contextlib.contextmanager
     def open(

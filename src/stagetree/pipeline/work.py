@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from stagetree.core.lease import Lease
 
+EXAMPLES = "examples.jsonl.gz"
+"""Name of the file beside the record."""
+
 
 class Work:
     """The work area of one node, held by this process; :meth:`Store.open` gives it.
@@ -29,6 +32,7 @@ class Work:
         signature: Signature of the node's result.
         record: The result's record once there is one; then there is nothing to compute.
         output: Empty directory to fill with the result.
+        examples: File for what was predicted of each validation example; may stay away.
         scratch: Directory for partial work; the next attempt finds what this one left.
     """
 
@@ -47,6 +51,7 @@ class Work:
         self._lease = lease
         self._place = place
         self.output = self._own / "model"
+        self.examples = self._own / EXAMPLES
         self.scratch = area / "scratch"
 
     def prepare(self) -> None:

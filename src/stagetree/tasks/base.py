@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stagetree.data.corpus import Corpus
+    from stagetree.tasks.examples import Confusion, Examples
     from stagetree.tasks.prediction import PredictOptions, Predictor
 
 IGNORED = -100
@@ -122,6 +123,47 @@ class Task(ABC):
                 for token tasks, () else.
             labels: Label names.
         """
+
+    def examples(
+        self,
+        logits: Sequence[np.ndarray],
+        label_ids: Sequence[np.ndarray],
+        labels: Sequence[str],
+        rows: Dataset,
+    ) -> Examples | None:
+        """Return what was predicted of each example, or ``None`` where the task cannot say.
+
+        Args:
+            logits: As for :meth:`score`.
+            label_ids: As for :meth:`score`.
+            labels: Label names.
+            rows: The examples that ``encode`` was given.
+        """
+        return None
+
+    def tallies(self, examples: Examples) -> np.ndarray:
+        """Return counts of each example, to be added up: (examples, counts) integers.
+
+        Raises:
+            ModelError: The task does not score example by example.
+        """
+        raise ModelError(f"task {self.kind!r} does not score example by example")
+
+    def from_tallies(self, sums: np.ndarray) -> np.ndarray:
+        """Return the primary metric from summed counts: (..., counts) -> (...).
+
+        Raises:
+            ModelError: The task does not score example by example.
+        """
+        raise ModelError(f"task {self.kind!r} does not score example by example")
+
+    def confusion(self, examples: Examples) -> Confusion:
+        """Return how often each gold label is taken for which.
+
+        Raises:
+            ModelError: The task does not score example by example.
+        """
+        raise ModelError(f"task {self.kind!r} does not score example by example")
 
     def predictor(
         self,

@@ -10,7 +10,8 @@ import numpy as np
 from stagetree.core.errors import DataError, unknown
 from stagetree.tasks.base import TASKS, Scores, Task, TaskConfig
 from stagetree.tasks.collate import WithoutLength
-from stagetree.tasks.counts import Counts
+from stagetree.tasks.counts import Counts, ratio
+from stagetree.tasks.examples import Confusion, Examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,41 @@ class ClassificationTask(Task):
             "weighted_f1": float(np.average(f1, weights=support)) if f1 else 0.0,
         }
         return Scores(metrics, per_class)
+
+    def examples(
+        self,
+        logits: Sequence[np.ndarray],
+        label_ids: Sequence[np.ndarray],
+        labels: Sequence[str],
+        rows: Dataset,
+    ) -> Examples:
+        """See :meth:`Task.examples`: labels."""
+        gold = [labels[int(number)] for number in label_ids]
+        return Examples(gold, self.decode(logits, labels))
+
+    def tallies(self, examples: Examples) -> np.ndarray:
+        """See :meth:`Task.tallies`: right, predicted and gold of each label that occurs."""
+        names = sorted({*examples.gold, *examples.predicted})
+        number = {label: index for index, label in enumerate(names)}
+        gold, guess = (
+            np.array([number[label] for label in side], dtype=np.int64)
+            for side in (examples.gold, examples.predicted)
+        )
+        one = np.eye(len(names), dtype=np.int64)
+        right = one[guess] * (gold == guess)[:, None]
+        return np.stack([right, one[guess], one[gold]], axis=2).reshape(len(gold), -1)
+
+    def from_tallies(self, sums: np.ndarray) -> np.ndarray:
+        """See :meth:`Task.from_tallies`: ``macro_f1`` over the labels that occur in the sums."""
+        counts = np.asarray(sums, dtype=np.float64)
+        counts = counts.reshape(*counts.shape[:-1], -1, 3)
+        both = counts[..., 1] + counts[..., 2]
+        seen = (both > 0).sum(axis=-1)
+        return ratio(ratio(2 * counts[..., 0], both).sum(axis=-1), seen)
+
+    def confusion(self, examples: Examples) -> Confusion:
+        """See :meth:`Task.confusion`."""
+        return Confusion.of(list(zip(examples.gold, examples.predicted, strict=True)))
 
     def decode(self, logits: Sequence[np.ndarray], labels: Sequence[str]) -> list[str]:
         """Return the predicted label of every row.

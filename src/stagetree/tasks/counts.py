@@ -30,9 +30,9 @@ class Counts:
 
     def rows(self) -> list[dict[str, float]]:
         """Return precision, recall, F1 and support of every class; 0 where undefined."""
-        precision = _ratio(self.correct, self.predicted)
-        recall = _ratio(self.correct, self.gold)
-        f1 = _ratio(2 * precision * recall, precision + recall)
+        precision = ratio(self.correct, self.predicted)
+        recall = ratio(self.correct, self.gold)
+        f1 = ratio(2 * precision * recall, precision + recall)
         return [
             {"precision": p, "recall": r, "f1": f, "support": float(n)}
             for p, r, f, n in zip(
@@ -41,8 +41,10 @@ class Counts:
         ]
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    ratio: np.ndarray = np.divide(
-        part, whole, out=np.zeros(len(part), dtype=np.float64), where=whole > 0
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return ``part / whole`` element by element, 0 where there is no whole."""
+    part, whole = np.asarray(part), np.asarray(whole)
+    found: np.ndarray = np.divide(
+        part, whole, out=np.zeros(part.shape, dtype=np.float64), where=whole > 0
     )
-    return ratio
+    return found

@@ -13,11 +13,12 @@ from omegaconf import MISSING
 from stagetree.core.errors import DataError
 from stagetree.core.signature import result_fields
 from stagetree.data.corpus import Corpus
-from stagetree.data.sources.multitask import LAYOUT, rows_of
+from stagetree.data.sources.multitask import LAYOUT, TASK, rows_of
 from stagetree.tasks.base import IGNORED, TASKS, Scores, Task, TaskConfig
+from stagetree.tasks.examples import Confusion, Examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
@@ -194,11 +195,45 @@ class MultitaskTask(Task):
         per_class: dict[str, Mapping[str, float]] = {}
         found = spans(labels)
         for name, part in self.parts.items():
-            scores = _scored(part, logits, label_ids, found[name], split_labels(labels)[name])
+            own = _own(part, logits, label_ids, found[name])
+            scores = part.score(*own, split_labels(labels)[name])
             metrics |= {f"{name}.{metric}": value for metric, value in scores.metrics.items()}
             per_class |= {f"{name}.{label}": row for label, row in scores.per_class.items()}
         primary = [metrics[f"{name}.{part.primary_metric}"] for name, part in self.parts.items()]
         return Scores({"mean": sum(primary) / len(primary), **metrics}, per_class)
+
+    def examples(
+        self,
+        logits: Sequence[np.ndarray],
+        label_ids: Sequence[np.ndarray],
+        labels: Sequence[str],
+        rows: Dataset,
+    ) -> Examples:
+        """See :meth:`Task.examples`: ``[task, answer]`` of each, in the order of ``rows``."""
+        found, names = spans(labels), split_labels(labels)
+        told: dict[str, Iterator[tuple[Any, Any]]] = {}
+        for name, part in self.parts.items():
+            own = part.examples(
+                *_own(part, logits, label_ids, found[name]), names[name], rows_of(rows, name)
+            )
+            told[name] = iter(zip(own.gold, own.predicted, strict=True) if own else ())
+        pairs = [(name, *next(told[name])) for name in rows[TASK]]
+        return Examples(
+            [[name, gold] for name, gold, _ in pairs], [[name, guess] for name, _, guess in pairs]
+        )
+
+    def confusion(self, examples: Examples) -> Confusion:
+        """See :meth:`Task.confusion`: of ``TASK/label``; tasks are never taken for each other."""
+        parts = []
+        for name, part in self.parts.items():
+            places = [at for at, (task, _) in enumerate(examples.gold) if task == name]
+            gold, guess = (
+                [side[at][1] for at in places] for side in (examples.gold, examples.predicted)
+            )
+            found = part.confusion(Examples(gold, guess))
+            labels = [f"{name}{SEPARATOR}{label}" for label in found.labels]
+            parts.append(Confusion(labels, found.matrix))
+        return Confusion.beside(parts)
 
 
 def split_labels(labels: Sequence[str]) -> dict[str, list[str]]:
@@ -252,14 +287,13 @@ def _without_head(row: Mapping[str, Any], *, one: bool) -> dict[str, Any]:
     return plain
 
 
-def _scored(
+def _own(
     part: Task,
     logits: Sequence[np.ndarray],
     label_ids: Sequence[np.ndarray],
     span: tuple[int, int],
-    labels: Sequence[str],
-) -> Scores:
-    """Score one task on its rows: those with gold labels out of its span."""
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return logits and label ids of one task's rows: those with gold labels out of its span."""
     start, end = span
     single = part.layout != "tokens"
     own_logits, own_ids = [], []
@@ -271,4 +305,4 @@ def _scored(
         narrow = outputs[..., start:end]
         own_ids.append(shifted[0] if single else shifted)
         own_logits.append(narrow.reshape(narrow.shape[-1]) if single else narrow)
-    return part.score(own_logits, own_ids, labels)
+    return own_logits, own_ids

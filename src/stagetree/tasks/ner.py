@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from stagetree.core.errors import DataError, ModelError, nearest
+from stagetree.tasks import ner_examples
 from stagetree.tasks.base import IGNORED, TASKS, Scores, Task, TaskConfig
 from stagetree.tasks.chunks import cut, opened
 from stagetree.tasks.collate import WithoutLength
 from stagetree.tasks.entity_scores import TagCodes, count, entities, report
+from stagetree.tasks.examples import Examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stagetree.data.corpus import Corpus
+    from stagetree.tasks.examples import Confusion
     from stagetree.tasks.prediction import PredictOptions, Predictor
 
 _BATCH = 1000
@@ -153,6 +156,34 @@ class NerTask(Task):
             "accuracy": float((gold == predicted).mean()) if len(gold) else 0.0,
         }
         return Scores(metrics, report(counts, codes.types))
+
+    def examples(
+        self,
+        logits: Sequence[np.ndarray],
+        label_ids: Sequence[np.ndarray],
+        labels: Sequence[str],
+        rows: Dataset,
+    ) -> Examples:
+        """See :meth:`Task.examples`: the tags of the words that are scored."""
+        kept = [row[row != IGNORED] for row in label_ids]
+        gold = [[labels[number] for number in row.tolist()] for row in kept]
+        predicted = self.decode(logits, label_ids, labels)
+        if self.config.long_texts is not LongTexts.split:
+            return Examples(gold, predicted)
+        words = [len(tokens) for tokens in _column(rows, "tokens")]
+        return Examples(*(ner_examples.joined(side, words) for side in (gold, predicted)))
+
+    def tallies(self, examples: Examples) -> np.ndarray:
+        """See :meth:`Task.tallies`: entities that are right, predicted and gold."""
+        return ner_examples.tallies(examples)
+
+    def from_tallies(self, sums: np.ndarray) -> np.ndarray:
+        """See :meth:`Task.from_tallies`: ``f1``."""
+        return ner_examples.f1(sums)
+
+    def confusion(self, examples: Examples) -> Confusion:
+        """See :meth:`Task.confusion`: of entity types."""
+        return ner_examples.confusion(examples)
 
     def decode(
         self,

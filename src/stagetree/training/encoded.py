@@ -34,7 +34,7 @@ def encoded(
 
     Args:
         corpus: The data.
-        split: ``train`` or ``validation``.
+        split: ``train``, ``validation`` or ``test``.
         task: The task.
         tokenizer: The tokenizer.
         labels: Label names, in the order of the model's outputs.

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-    from stagetree.models.runner import Runner
     from stagetree.tasks.base import Task
 
 Forward = Callable[[Mapping[str, "Tensor"]], np.ndarray]
@@ -100,33 +99,6 @@ class Batches:
                 length = self._lengths[index] if label_ids.ndim > 1 else None
                 logits[index] = outputs[place][:length]
         return logits, gold
-
-
-def evaluate(
-    runner: Runner,
-    task: Task,
-    rows: Dataset,
-    labels: Sequence[str],
-    batch_size: int = 64,
-) -> tuple[Scores, float | None]:
-    """Score a loaded model of any form on encoded rows.
-
-    Args:
-        runner: The loaded model.
-        task: The task.
-        rows: What ``task.encode`` made with the runner's tokenizer and labels.
-        labels: Label names, in the order of the model's outputs.
-        batch_size: Rows a forward pass; halved when they do not fit into memory.
-
-    Returns:
-        The scores, and the mean cross entropy at scored positions (``None`` where labels are
-        not class indices).
-
-    Raises:
-        OutOfMemory: Not even one row at a time fits into memory.
-    """
-    size = BatchSize(batch_size, "the batch size of evaluation")
-    return Evaluator(task, runner.tokenizer, rows, labels, size)(runner.logits)
 
 
 def cross_entropy(logits: Sequence[np.ndarray], label_ids: Sequence[np.ndarray]) -> float | None:

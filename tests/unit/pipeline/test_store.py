@@ -15,6 +15,7 @@ from stagetree.core.lease import LeaseLost
 from stagetree.core.signature import digest
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.store import Store, Work
+from stagetree.tasks.examples import Examples
 
 NODE = digest("node")
 
@@ -56,6 +57,28 @@ def test_what_is_published_is_found_with_its_files(store: Store) -> None:
     assert store.size(NODE) > found.bytes > 0
     assert not (store.root / "partial" / NODE).exists()
     assert list((store.root / "locks").iterdir()) == []
+
+
+def test_what_was_predicted_is_found_beside_the_record(store: Store) -> None:
+    examples = Examples(["a", "b"], ["a", "a"])
+    with store.open(NODE) as work:
+        fill(work)
+        examples.write(work.examples)
+        work.publish(record())
+    assert store.examples(NODE) == examples
+    assert store.size(NODE) > store.get(NODE).bytes
+
+
+def test_predictions_that_are_missing_or_damaged_harm_nothing(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(store)
+    assert store.examples(NODE) is None
+    assert not caplog.records
+    (store.model_dir(NODE).parent / "examples.jsonl.gz").write_bytes(b"rubbish")
+    assert store.examples(NODE) is None
+    assert "examples are left out" in caplog.text
+    assert store.get(NODE) is not None
 
 
 def test_nothing_is_written_by_looking(store: Store) -> None:

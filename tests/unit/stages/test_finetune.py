@@ -9,7 +9,8 @@ from stagetree.models.load import load
 from stagetree.stages.base import STAGES
 from stagetree.stages.finetune import Finetune, FinetuneConfig
 from stagetree.training.config import AdversarialConfig, Attack, GoldLoss, LossConfig
-from stagetree.training.evaluation import evaluate
+from stagetree.training.evaluation import Evaluator
+from stagetree.training.memory import BatchSize
 
 WEAK = {"learning_rate": 5e-3, "epochs": 6.0, "batch_size": 8, "max_length": 32}
 
@@ -30,7 +31,9 @@ def test_result_scores_as_it_did_in_training(make_context, encode):
     context, evaluations = make_context("a")
     Finetune.run(FinetuneConfig(**WEAK), context)
     runner = load(context.output, numerics="fp32")
-    scores, loss = evaluate(runner, context.task, encode(context, runner), runner.labels)
+    scores, loss = Evaluator(
+        context.task, runner.tokenizer, encode(context, runner), runner.labels, BatchSize(64, "")
+    )(runner.logits)
     best = max((metrics for _, metrics in evaluations), key=lambda metrics: metrics["f1"])
     assert best["f1"] > 0.8
     assert dict(scores.metrics) == {name: best[name] for name in scores.metrics}

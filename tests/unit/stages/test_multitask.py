@@ -15,7 +15,8 @@ from stagetree.stages.finetune import Finetune, FinetuneConfig
 from stagetree.tasks.classification import ClassificationConfig
 from stagetree.tasks.multitask import MultitaskConfig, MultitaskTask, PartConfig
 from stagetree.tasks.ner import NerConfig
-from stagetree.training.evaluation import evaluate
+from stagetree.training.evaluation import Evaluator
+from stagetree.training.memory import BatchSize
 
 OPTIONS = {"learning_rate": 2e-3, "epochs": 6.0, "batch_size": 8, "max_length": 32}
 
@@ -69,7 +70,9 @@ def test_learns_every_task_and_scores_as_it_did_in_training(finetuned, encode):
     assert best["mood.macro_f1"] > 0.7
     assert best["mean"] == (best["names.f1"] + best["mood.macro_f1"]) / 2
     runner = load(context.output, numerics="fp32")
-    scores, loss = evaluate(runner, context.task, encode(context, runner), runner.labels)
+    scores, loss = Evaluator(
+        context.task, runner.tokenizer, encode(context, runner), runner.labels, BatchSize(64, "")
+    )(runner.logits)
     assert dict(scores.metrics) == {name: best[name] for name in scores.metrics}
     assert loss == pytest.approx(best["loss"], abs=1e-6)
     assert {name.partition(".")[0] for name in scores.per_class} == {"names", "mood"}

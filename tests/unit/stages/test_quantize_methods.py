@@ -239,13 +239,16 @@ def barely_tuned(make_context):
 
 def _loss(context, runner):
     from stagetree.training.encoded import encoded
-    from stagetree.training.evaluation import evaluate
+    from stagetree.training.evaluation import Evaluator
+    from stagetree.training.memory import BatchSize
 
     rows = encoded(
         context.corpus, "validation", context.task, runner.tokenizer, runner.labels, 32,
         context.cache,
     )  # fmt: skip
-    return evaluate(runner, context.task, rows, runner.labels, 16)[1]
+    return Evaluator(context.task, runner.tokenizer, rows, runner.labels, BatchSize(16, ""))(
+        runner.logits
+    )[1]
 
 
 def test_the_defaults_of_the_training_are_part_of_every_signature():

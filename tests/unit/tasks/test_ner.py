@@ -148,3 +148,21 @@ def test_decode_gives_tags_of_rows_and_of_sentences(tokenizer):
     rows = TASK.decode(logits, label_ids, LABELS)
     assert len(rows) == len(encoded) > 2
     assert TASK.decode(logits, label_ids, LABELS, words=[5, 10]) == [JOHN[1], tokens[1]]
+
+
+@pytest.mark.parametrize("long_texts", list(LongTexts))
+def test_examples_of_long_sentences_are_whole_again_or_as_much_as_is_scored(tokenizer, long_texts):
+    task = NerTask(NerConfig(long_texts=long_texts))
+    words = ["Ada", "Lovelace"] * 12
+    rows = _rows(JOHN, ([], []), (words, ["B-PER", "I-PER"] * 12), JOHN)
+    label_ids = [np.asarray(row) for row in task.encode(rows, tokenizer, LABELS, 10)["labels"]]
+    logits = [np.eye(len(LABELS))[np.where(row == IGNORED, 0, row)] for row in label_ids]
+    examples = task.examples(logits, label_ids, LABELS, rows)
+    assert all(examples.right())
+    assert [examples.gold[0], examples.gold[1], examples.gold[3]] == [JOHN[1], [], JOHN[1]]
+    split = long_texts is LongTexts.split
+    assert (len(examples.gold[2]) == len(words)) is split
+    inside = [np.roll(row, 1, axis=-1) for row in logits]  # every tag one further, I- at starts too
+    found = task.examples(inside, label_ids, LABELS, rows)
+    score = task.score(inside, label_ids, LABELS).metrics["f1"]
+    assert task.from_tallies(task.tallies(found).sum(axis=0)) == pytest.approx(score)
