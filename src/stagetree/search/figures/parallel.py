@@ -101,6 +101,7 @@ def _color_by_value(figure: go.Figure, direction: str) -> None:
         trace.update(line={"color": color, "width": 1.0 + share}, opacity=0.2 + 0.7 * share**2)
     rest = [trace for trace in figure.data if trace.x[0] is None]
     for trace in rest:
+        trace.line.color = GREY
         if trace.marker.showscale:
             trace.marker.update(colorscale=SCALE, reversescale=direction == "minimize")
     order = sorted(zip(shares, lines, strict=True), key=lambda pair: pair[0])

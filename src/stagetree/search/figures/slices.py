@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 from optuna.visualization import plot_slice
 
-from stagetree.search.figures.style import SCALE, finish, safe
+from stagetree.search.figures.style import GREY, SCALE, cut, finish, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 6
 _COLUMNS = 3
+_TICKS = 42
 _CAPTION = (
     "{metric} of the complete trials over each of the hyperparameters{most}, by itself. "
     "A trend, or an upper edge with a clear top, says where good values lie; an edge that "
@@ -43,7 +45,9 @@ def _slices(view: View, place: int) -> Figure:
         feasible = trace.name == "Feasible Trial"
         trace.marker.update(size=6, opacity=0.8, line={"width": 0})
         trace.hovertemplate = "%{x}<br>%{y}<extra>infeasible</extra>"
-        if feasible:
+        if not feasible:
+            trace.marker.update(color=GREY, opacity=0.5)
+        else:
             trace.marker.update(
                 colorscale=SCALE, colorbar={"thickness": 12, "x": 1.02, "xpad": 4, "title": "trial"}
             )
@@ -77,5 +81,8 @@ def _wrap(figure: go.Figure, names: Sequence[str], metric: str) -> int:
         y.showticklabels = column == 0
         y.title = metric if column == 0 else None
         if x.categoryarray is not None:
-            x.categoryarray = [text.strip("'") for text in x.categoryarray]
+            texts = [text.strip("'") for text in x.categoryarray]
+            room = max(_TICKS // len(texts), 6)
+            short = [safe(cut(html.unescape(text), room)) for text in texts]
+            x.update(categoryarray=texts, tickvals=texts, ticktext=short, tickangle=0)
     return rows
