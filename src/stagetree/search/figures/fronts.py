@@ -160,6 +160,6 @@ def _groups(
 def _mark(trace: go.Scatter, name: str) -> None:
     color = {"on the front": VERMILLION, "dominated": BLUE, "infeasible": GREY}[name]
     best = name == "on the front"
-    marker = {"color": color, "size": 9 if best else 6, "opacity": 1.0 if best else 0.5}
+    marker = {"color": color, "size": 9 if best else 6, "opacity": 1.0 if best else 0.65}
     trace.marker = marker
     trace.update(name=name, showlegend=bool(len(trace.x)))

@@ -34,6 +34,7 @@ _CAPTION = (
 )
 _SCALED = "Yellow lines are the best trials, dark ones the worst."
 _FRONT = "Coloured lines are the trials on the Pareto front, grey ones all others."
+_INFEASIBLE = " Dotted lines break a bound."
 _THINNED = " Of {total} trials {drawn} are drawn: the best, and others evenly."
 
 
@@ -64,6 +65,8 @@ def draw(view: View) -> list[Figure]:
     )
     figure.update_layout(margin={"l": 40, "r": 40, "b": 70})
     caption = _CAPTION.format(colors=_SCALED if len(metrics) == 1 else _FRONT)
+    if any(not view.rows[trial.number].feasible for trial in trials):
+        caption += _INFEASIBLE
     if len(trials) < len(complete):
         caption += _THINNED.format(total=len(complete), drawn=len(trials))
     return [finish(figure, "parallel", "Parallel coordinates", caption, 460)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optuna.visualization import plot_slice
 
-from stagetree.search.figures.style import GREY, SCALE, cut, finish, safe
+from stagetree.search.figures.style import DOTS, GREY, cut, finish, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _slices(view: View, place: int) -> Figure:
             trace.marker.update(color=GREY, opacity=0.5)
         else:
             trace.marker.update(
-                colorscale=SCALE, colorbar={"thickness": 12, "x": 1.02, "xpad": 4, "title": "trial"}
+                colorscale=DOTS, colorbar={"thickness": 12, "x": 1.02, "xpad": 4, "title": "trial"}
             )
             trace.hovertemplate = "trial %{marker.color}<br>%{x}<br>%{y}<extra></extra>"
         if len(trace.x) and isinstance(trace.x[0], str):

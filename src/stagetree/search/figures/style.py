@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from plotly import graph_objects as go
+from plotly.colors import sample_colorscale
 
 from stagetree.core.figure import Figure
 
@@ -29,6 +30,9 @@ STATES = {
 """Colour by state of a trial."""
 
 SCALE = "Viridis"
+DOTS = sample_colorscale(SCALE, [0.25, 0.4, 0.55, 0.7, 0.85, 0.97])
+"""The part of the scale whose ends show on light and on dark ground, for single dots."""
+
 LONGEST = 28
 """Characters of a name or choice that an axis has room for."""
 
