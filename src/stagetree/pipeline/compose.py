@@ -20,6 +20,7 @@ from stagetree.pipeline.typed import below, kind_of, least, typed
 from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
 from stagetree.tasks.base import TASKS, Task
 from stagetree.tasks.multitask import MultitaskConfig, MultitaskTask
+from stagetree.tracking.base import TRACKERS
 from stagetree.training import numerics
 from stagetree.training.config import TrainingConfig
 
@@ -43,9 +44,19 @@ def compose(cfg: DictConfig) -> Pipeline:
     goal = objective.read(cfg.objective, faults)
     faults += narrowing.objective_faults(task, stages, goal)
     several = seeds.read(cfg, faults)
+    faults += _tracker_faults(cfg)
     if faults or task is None or data is None or model is None:
         raise ConfigError(faults)
     return _sign(cfg, task, data, model, stages, goal, several)
+
+
+def _tracker_faults(cfg: DictConfig) -> list[Fault]:
+    faults: list[Fault] = []
+    kind = kind_of(cfg.tracker, "tracker", TRACKERS, faults)
+    config = None if kind is None else typed(cfg.tracker, TRACKERS[kind].Config, "tracker", faults)
+    if kind is not None and config is not None:
+        faults += below("tracker", TRACKERS[kind].check(config))
+    return faults
 
 
 def _task(cfg: DictConfig, faults: list[Fault]) -> Task | None:

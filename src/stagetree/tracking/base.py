@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import MISSING
 
+from stagetree.core.errors import Fault
 from stagetree.core.registry import Registry
 from stagetree.core.reporting import Reporter
 from stagetree.tracking.record import LocalRecord
@@ -49,6 +50,17 @@ class Tracker(Reporter, ABC):
         """
         self.config = config
         self.root = root
+
+    @classmethod
+    def check(cls, config: Any) -> list[Fault]:
+        """Return what is wrong with the options, a missing library included.
+
+        It is asked before anything heavy and imports nothing heavy itself.
+
+        Args:
+            config: An instance of ``Config``.
+        """
+        return []
 
 
 TRACKERS: Registry[type[Tracker]] = Registry("tracker.kind", "stagetree.tracking")
