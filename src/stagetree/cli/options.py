@@ -15,7 +15,7 @@ Root = Annotated[
 ]
 
 
-def _study_names(ctx: typer.Context, incomplete: str) -> list[str]:
+def study_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the names of studies that begin so, for the shell."""
     place = directory(ctx.params.get("root")) / "studies"
     if not place.is_dir():
@@ -23,7 +23,7 @@ def _study_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return sorted(entry.name for entry in place.iterdir() if entry.name.startswith(incomplete))
 
 
-StudyName = Annotated[str, typer.Argument(help="Name of the study.", autocompletion=_study_names)]
+StudyName = Annotated[str, typer.Argument(help="Name of the study.", autocompletion=study_names)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

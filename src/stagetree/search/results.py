@@ -107,7 +107,7 @@ def open_study(name: str, root: Path, url: str | None = None) -> Study:
     storage: Any = None
     if url or (directory / FILE).is_file():
         with contextlib.suppress(KeyError):
-            storage = open_storage(directory, url) if url else _readable(directory)
+            storage = open_storage(directory, url) if url else readable(directory)
             return optuna.load_study(study_name=directory.resolve().name, storage=storage)
         names = optuna.get_all_study_names(storage)
         if len(names) == 1 and not url:
@@ -116,7 +116,8 @@ def open_study(name: str, root: Path, url: str | None = None) -> Study:
     raise ConfigError([Fault("study", unknown("study", name, list_studies(root)))])
 
 
-def _readable(directory: Path) -> JournalStorage:
+def readable(directory: Path) -> JournalStorage:
+    """Open a study's journal for reading; it is neither locked nor mended."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return JournalStorage(JournalFileBackend(str(directory / FILE)))
 
