@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from stagetree import __version__
-from stagetree.cli import assets, dashboard, plan, predict, store, studies
+from stagetree.cli import assets, compare, dashboard, plan, predict, store, studies
 
 app = typer.Typer(
     name="stagetree",
@@ -20,6 +20,7 @@ app.command("studies")(studies.studies)
 app.command("trials")(studies.trials)
 app.command("best")(studies.best)
 app.command("plan")(plan.plan)
+app.command("compare")(compare.compare)
 app.command("dashboard")(dashboard.dashboard)
 app.command("predict")(predict.predict)
 
