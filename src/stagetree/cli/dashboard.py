@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Annotated
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import Annotated
 
 import typer
 
 from stagetree.cli.options import AsJson, Root, directory, study_names
 from stagetree.cli.studies import Storage
-from stagetree.core.errors import ConfigError, Fault, StagetreeError, unknown
-
-if TYPE_CHECKING:
-    from stagetree.search.dashboard import Application
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of requests that were answered."""
+from stagetree.core.errors import ConfigError, Fault, unknown
 
 
 def dashboard(
@@ -50,11 +36,12 @@ def dashboard(
 
     Nothing can be changed in it unless --read-write is given, with one STUDY. End it with Ctrl-C.
     """
+    from stagetree.cli.serving import listen
     from stagetree.search.dashboard import application
 
     place = directory(root) / "studies"
     study = _chosen(study, place, storage, read_write=read_write)
-    server = _serve(application(place, study, storage, writable=read_write), host, port)
+    server = listen(application(place, study, storage, writable=read_write), host, port)
     address = f"http://{host}:{server.server_port}/"
     if as_json:
         shown = {"url": address, "study": study, "read_only": not read_write}
@@ -87,12 +74,3 @@ def _chosen(study: str | None, place: Path, url: str | None, *, read_write: bool
             raise ConfigError([Fault("study", message)])
         return names[0]
     return study
-
-
-def _serve(application: Application, host: str, port: int) -> WSGIServer:
-    try:
-        return make_server(host, port, application, server_class=_Server, handler_class=_Quiet)
-    except (OSError, OverflowError) as error:
-        raise StagetreeError(
-            f"cannot listen on {host}:{port} ({error}); choose another --port, or 0 for any"
-        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from stagetree.core.errors import ConfigError, Fault, StagetreeError, nearest
 from stagetree.core.signature import digest, signature
@@ -52,8 +52,9 @@ def compose(cfg: DictConfig) -> Pipeline:
 
 def _tracker_faults(cfg: DictConfig) -> list[Fault]:
     faults: list[Fault] = []
-    kind = kind_of(cfg.tracker, "tracker", TRACKERS, faults)
-    config = None if kind is None else typed(cfg.tracker, TRACKERS[kind].Config, "tracker", faults)
+    node = OmegaConf.select(cfg, "tracker")
+    kind = kind_of(node, "tracker", TRACKERS, faults)
+    config = None if kind is None else typed(node, TRACKERS[kind].Config, "tracker", faults)
     if kind is not None and config is not None:
         faults += below("tracker", TRACKERS[kind].check(config))
     return faults

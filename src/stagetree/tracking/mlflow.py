@@ -28,6 +28,9 @@ _METRICS = 1000
 _RUN = "stagetree.run"
 _STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}
 
+_experiments: dict[tuple[str, str], str] = {}
+"""Ids of the experiments this process has used, by tracking URI and name."""
+
 _lost: set[str] = set()
 """Where no run could be opened: a service that is away is waited for once a process."""
 
@@ -85,11 +88,14 @@ class MlflowTracker(Mirror):
         uri = self._uri()
         if uri in _lost:
             return False
+        place = (uri, self.config.experiment or run.study or "stagetree")
         try:
-            with self._alone() if self._is_own(uri) else contextlib.nullcontext():
-                self._client = _connect(uri, self.config.timeout)
-                experiment = self._experiment(run)
-            self._id = self._begin(run, experiment)
+            if place not in _experiments:
+                with self._alone() if self._is_own(uri) else contextlib.nullcontext():
+                    self._client = _connect(uri, self.config.timeout)
+                    _experiments[place] = self._experiment(place[1])
+            self._client = _connect(uri, self.config.timeout)
+            self._id = self._begin(run, _experiments[place])
         except Exception as error:
             _lost.add(uri)
             raise ConnectionError(
@@ -101,25 +107,32 @@ class MlflowTracker(Mirror):
         from mlflow.entities import Metric
 
         now = time.time()
+        self._sent = self._sent or now
         self._waiting += [
             Metric(key, float(value), int(now * 1000), step) for key, value in values.items()
         ]
-        if now - self._sent >= self.config.step_seconds:
-            self._flush()
+        self._flush()
 
     def _flush(self) -> None:
-        self._sent = time.time()
-        metrics, self._waiting = self._waiting, []
-        for start in range(0, len(metrics), _METRICS):
-            self._client.log_batch(self._id, metrics=metrics[start : start + _METRICS])
+        """Send what waits, not more often than ``step_seconds``: each call takes its time."""
+        if time.time() - self._sent >= self.config.step_seconds:
+            self._send()
 
-    def _close(self, status: str, summary: Mapping[str, object]) -> None:
+    def _send(self, tags: Mapping[str, str] | None = None) -> None:
         from mlflow.entities import RunTag
 
-        self._flush()
+        self._sent = time.time()
+        metrics, self._waiting = self._waiting, []
+        told = [RunTag(key, text) for key, text in (tags or {}).items()]
+        for start in range(0, max(1, len(metrics)), _METRICS):
+            part = metrics[start : start + _METRICS]
+            self._client.log_batch(self._id, metrics=part, tags=told)
+            told = []
+
+    def _close(self, status: str, summary: Mapping[str, object]) -> None:
         tags = {"status": status, "reused": str(self.reused).lower()}
         tags |= {key: str(summary[key])[:5000] for key in ("model_dir", "error") if key in summary}
-        self._client.log_batch(self._id, tags=[RunTag(key, text) for key, text in tags.items()])
+        self._send(tags)
         self._client.set_terminated(self._id, status=_STATUS.get(status, "FAILED"))
 
     def _alone(self) -> Lease:
@@ -139,8 +152,8 @@ class MlflowTracker(Mirror):
     def _is_own(self, uri: str) -> bool:
         return uri == self._own_uri()
 
-    def _experiment(self, run: RunInfo) -> str:
-        name = self.config.experiment or run.study or "stagetree"
+    def _experiment(self, name: str) -> str:
+        """Return the id of an experiment, made if need be."""
         known = self._client.get_experiment_by_name(name)
         if known is None:
             try:
