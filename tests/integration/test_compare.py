@@ -113,3 +113,20 @@ def test_what_cannot_be_compared_is_said(done, words, code, named) -> None:
     assert ran.returncode == code, ran.stderr
     assert named in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_run_that_has_finished_no_stage_is_compared_by_settings_and_curves(
+    done, single: Path, tmp_path: Path
+) -> None:
+    lines = (single / "record.jsonl").read_text(encoding="utf-8").splitlines()
+    cut = next(at for at, line in enumerate(lines) if '"event": "stage_finished"' in line)
+    (tmp_path / "record.jsonl").write_text("\n".join(lines[:cut]) + "\n", encoding="utf-8")
+    found = done.json("compare", str(tmp_path), "narrow:1")
+    assert found["sides"][0]["status"] == "not finished"
+    assert found["config"]["seed"] == [14, 13]
+    assert found["metrics"] == {}
+    assert all(found["curves"]["finetune"]["loss"])
+    (answers,) = found["examples"]
+    assert "no finished stage" in answers["unknown"]
+    shown = done.stagetree("compare", str(tmp_path), "narrow:1", "--root", str(done.root))
+    assert "no stage has finished in all of them" in shown.stdout
