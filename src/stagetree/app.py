@@ -7,7 +7,7 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +22,9 @@ from stagetree.pipeline import commandline, runner, schema
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.nodes import Pipeline
 from stagetree.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from stagetree.core.summary import StudySummary
 
 
 def run(cfg: DictConfig) -> float | tuple[float, ...]:
@@ -47,6 +50,18 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
     if current_trial() is None:
         _print_summary(result, pipeline, info)
     return result.values[0] if len(result.values) == 1 else result.values
+
+
+def study_finished(cfg: DictConfig, summary: StudySummary) -> None:
+    """Tell the tracker of a configuration that a search is over.
+
+    Args:
+        cfg: The composed configuration of the search.
+        summary: What the search came to.
+    """
+    from stagetree.tracking.base import TRACKERS
+
+    TRACKERS[cfg.tracker.kind](cfg.tracker, Path(cfg.paths.root)).study_finished(summary)
 
 
 def _print_summary(result: runner.PipelineResult, pipeline: Pipeline, info: RunInfo) -> None:

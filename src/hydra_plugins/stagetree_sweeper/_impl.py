@@ -28,6 +28,7 @@ from stagetree.search.firsts import still_to_run
 from stagetree.search.notes import crashed, is_imported
 from stagetree.search.plan import SearchPlan
 from stagetree.search.reading import read
+from stagetree.search.summary import summarise
 from stagetree.search.tally import Tally
 from stagetree.search.validate import validate
 from stagetree.search.worker import Worker
@@ -100,6 +101,7 @@ class _Search:
         trials = self.study.get_trials(deepcopy=False)
         rows = results.rows(self.study)
         self.console.summary(rows, results.front(rows, self.reading.directions))
+        self._tell()
         failed = self.plan.too_many(Tally(self.plan.forgiven).count(trials).failures)
         none = all(row.state != "complete" for row in rows)
         if none or failed or (died and self._missing()):
@@ -108,6 +110,16 @@ class _Search:
         if self._missing():
             complain(f"stopped before the last trial: {self.plan.budget.refuses(trials)}")
         return rows
+
+    def _tell(self) -> None:
+        """Tell whom the configuration names of the study; a fault there ends no search."""
+        path = self.options["finished"]
+        if not path:
+            return
+        try:
+            get_method(path)(self.config, summarise(self.study, self.config, _invocation()))
+        except Exception as error:  # noqa: BLE001 - the search is done, whatever is made of it
+            complain(f"hydra.sweeper.finished={path} failed: {type(error).__name__}: {error}")
 
     def _name(self, name: str, directory: Path) -> None:
         """Give the search, and every configuration composed in it, its study."""
@@ -236,10 +248,19 @@ def _last(dotted: str) -> str:
     return dotted.rsplit(".", 1)[-1]
 
 
+def _program() -> list[str]:
+    program = sys.argv[0]
+    return ["python", program] if program.endswith(".py") else [Path(program).name]
+
+
+def _invocation() -> str:
+    """Return the command line that goes on with this search."""
+    return shlex.join([*_program(), *sys.argv[1:]])
+
+
 def _command(fixed: Sequence[str]) -> str:
     """Return the beginning of a command line that runs the same app with the same flags."""
-    program = sys.argv[0]
-    words = ["python", program] if program.endswith(".py") else [Path(program).name]
+    words = _program()
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for short, long in (
         ("-cn", "--config-name"),

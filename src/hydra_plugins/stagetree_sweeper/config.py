@@ -54,6 +54,8 @@ class StagetreeSweeperConf:
         ignore: Top-level keys of the configuration that may differ when a study is reopened.
         check: Dotted path of a function that takes a composed configuration and raises
             ``ConfigError`` where it cannot be run; called before any trial starts.
+        finished: Dotted path of a function that takes the composed configuration and the
+            ``StudySummary`` of the study; called once at the end, whatever became of the trials.
     """
 
     _target_: str = "hydra_plugins.stagetree_sweeper.sweeper.StagetreeSweeper"
@@ -83,6 +85,7 @@ class StagetreeSweeperConf:
     grace: float = 20.0
     ignore: list[str] = field(default_factory=lambda: ["paths", "tracker", "progress", "threads"])
     check: str | None = None
+    finished: str | None = None
 
 
 ConfigStore.instance().store(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from stagetree.core.details import Details
 
 SEEDS = "seeds"
 """Name of the stage in which a run over several seeds reports each seed's objective."""
@@ -66,11 +68,14 @@ class StageOutcome:
         metrics: Final metrics, e.g. ``f1``, ``parameters``, ``bytes``, ``latency_ms``.
         seconds: What computing it took, whenever that was.
         model_dir: The directory ``models.load`` opens.
+        details: Works out what lies behind the scores, with at most so many samples; ``None``
+            where nobody knows. It reads the validation data, so ask only for what is shown.
     """
 
     metrics: Mapping[str, float]
     seconds: float
     model_dir: Path
+    details: Callable[[int], Details] | None = field(default=None, compare=False, repr=False)
 
 
 class Reporter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from statistics import fmean, stdev
 from stagetree.core.errors import TrialPruned
 from stagetree.core.reporting import SEEDS, Reporter, RunInfo, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
+from stagetree.pipeline.details import details
 from stagetree.pipeline.execution import Execution
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.record import Record
@@ -151,22 +153,24 @@ class _Bringer:
         stage = self._stage(index, node, reused=True)
         for point in record.curve[:-1]:
             self._reporter.evaluated(stage, point["fraction"], point["metrics"])
-        return self._finish(stage, record)
+        return self._finish(stage, node, record)
 
     def _compute(self, index: int, node: Node, work: Work) -> StageRow:
         stage = self._stage(index, node, reused=False)
         execution = Execution(self._pipeline, node, stage, work, self._reporter, self._store)
         record = work.publish(execution.run(self._inputs(node), self._cache))
-        return self._finish(stage, record)
+        return self._finish(stage, node, record)
 
     def _inputs(self, node: Node) -> Mapping[str, Path]:
         pairs = zip(node.roles, node.inputs, strict=False)  # a model's revision has no role
         return {role: self._store.model_dir(signature) for role, signature in pairs}
 
-    def _finish(self, stage: StageInfo, record: Record) -> StageRow:
+    def _finish(self, stage: StageInfo, node: Node, record: Record) -> StageRow:
         """Tell of the last evaluation, which may end the trial, and of the stored result."""
         directory = self._store.model_dir(record.signature)
-        outcome = StageOutcome(record.metrics, record.seconds, directory)
+        task, data = self._pipeline.concern(node)
+        behind = functools.partial(details, record, self._store, task, data)
+        outcome = StageOutcome(record.metrics, record.seconds, directory, behind)
         try:
             for point in record.curve[-1:]:
                 self._reporter.evaluated(stage, point["fraction"], point["metrics"])

@@ -16,6 +16,8 @@ from stagetree.tracking.record import LocalRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stagetree.core.summary import StudySummary
+
 
 @dataclass
 class TrackerConfig:
@@ -61,6 +63,12 @@ class Tracker(Reporter, ABC):
             config: An instance of ``Config``.
         """
         return []
+
+    def study_finished(self, summary: StudySummary) -> None:
+        """Be told once that a search is over, by an instance that hears of nothing else.
+
+        The same line again tells it again, with all trials that there are by then.
+        """
 
 
 TRACKERS: Registry[type[Tracker]] = Registry("tracker.kind", "stagetree.tracking")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from stagetree.core.details import Details
 from stagetree.tracking.base import TRACKERS, Tracker, TrackerConfig
-from stagetree.tracking.wandb_file import wait_until_whole
-from stagetree.tracking.wandb_session import Mode, fall_back, resolve, restart_service
+from stagetree.tracking.wandb_run import close_run, driven, flat, identity, open_run
+from stagetree.tracking.wandb_session import Mode
+from stagetree.tracking.wandb_study import log_model, study_identity, tell_study
+from stagetree.tracking.wandb_tables import of_details
 
 if TYPE_CHECKING:
     from stagetree.core.reporting import RunInfo, StageInfo, StageOutcome
+    from stagetree.core.summary import StudySummary
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,12 @@ class WandbConfig(TrackerConfig):
         finish_timeout: Seconds the upload may go on after a run has ended.
         step_seconds: Training steps are logged at most this often, in seconds.
         system_metrics: Whether W&B samples processor, memory and accelerator use.
+        tables: Whether the last stage of a complete run brings its scores by class, its
+            confusion matrix and its samples along.
+        samples: How many validation examples the table of samples shows at most, with their
+            text; 0: none.
+        model: Whether the best trial's model, or that of a run outside a study, is uploaded as
+            an artifact.
     """
 
     kind: str = "wandb"
@@ -55,6 +62,9 @@ class WandbConfig(TrackerConfig):
     finish_timeout: float = 60.0
     step_seconds: float = 2.0
     system_metrics: bool = False
+    tables: bool = True
+    samples: int = 50
+    model: bool = False
 
 
 @TRACKERS.register("wandb")
@@ -73,14 +83,17 @@ class WandbTracker(Tracker):
         super().__init__(config, root)
         self._run: Any = None
         self._reused = False
+        self._study: str | None = None
+        self._last: StageOutcome | None = None
         self._steps: dict[str, int] = {}
         self._logged: dict[str, float] = {}
         self._axes: set[str] = set()
 
     def run_started(self, run: RunInfo) -> None:
         """Open the W&B run."""
+        self._study = run.study
         try:
-            self._run = self._open(run)
+            self._run = open_run(identity(run, self.config), self.config, self.root)
         except Exception as error:  # noqa: BLE001 - a mirror's fault never ends a run
             self._switch_off(error)
 
@@ -113,6 +126,7 @@ class WandbTracker(Tracker):
         final = {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
         final[f"{prefix}/seconds"] = outcome.seconds
         final[f"{prefix}/reused"] = stage.reused
+        self._last = outcome
         self._tell(lambda run: run.summary.update(final))
 
     def run_finished(self, status: str, summary: Mapping[str, object]) -> None:
@@ -120,47 +134,15 @@ class WandbTracker(Tracker):
         self._tell(lambda run: self._close(run, status, summary))
         self._run = None
 
-    def _open(self, run: RunInfo) -> Any:
-        mode = resolve(_mode(self.config.mode), self.config.init_timeout)
-        if mode is Mode.disabled:
-            return None
-        directory = _writable(Path(self.config.dir) if self.config.dir else self.root)
+    def study_finished(self, summary: StudySummary) -> None:
+        """Open a W&B run for the study, tell it everything, and close it."""
         try:
-            return self._init(run, directory, "online" if mode is Mode.online else "offline")
-        except Exception as error:  # noqa: BLE001 - W&B's service may have died, or be stuck
-            if mode is Mode.online:
-                fall_back(error)
-            restart_service()
-            return self._init(run, directory, "offline")
-
-    def _init(self, run: RunInfo, directory: Path, mode: Literal["online", "offline"]) -> Any:
-        import wandb
-
-        config = self.config
-        return wandb.init(
-            project=config.project,
-            entity=config.entity,
-            group=config.group or run.study,
-            job_type=config.job_type or ("trial" if run.study else "run"),
-            name=config.name or run.name,
-            notes=run.command or None,
-            tags=list(config.tags),
-            config=_flat_config(run),
-            dir=str(directory),
-            mode=mode,
-            id=_run_id(run),
-            resume="allow",
-            reinit="finish_previous",
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                disable_code=True,
-                init_timeout=config.init_timeout,
-                finish_timeout=config.finish_timeout,
-                x_disable_stats=not config.system_metrics,
-                x_save_requirements=False,
-            ),
-        )
+            self._run = open_run(study_identity(summary, self.config), self.config, self.root)
+        except Exception as error:  # noqa: BLE001 - a mirror's fault never ends a search
+            self._switch_off(error)
+        self._tell(lambda run: tell_study(run, summary, with_model=self.config.model))
+        self._tell(lambda run: close_run(run, 0))
+        self._run = None
 
     def _define_axis(self, prefix: str) -> None:
         if prefix not in self._axes:
@@ -177,17 +159,38 @@ class WandbTracker(Tracker):
         self._tell(lambda run: run.log(row))
 
     def _close(self, run: Any, status: str, summary: Mapping[str, object]) -> None:
-        run.summary.update({"status": status, **dict(_flat(summary))})
+        if status == "complete":
+            self._log_details(run)
+        if isinstance(summary.get("value"), float):  # what sweeps of W&B look at is logged
+            run.log({"value": summary["value"]})
+        run.summary.update({"status": status, **dict(flat(summary))})
         tags = [status] if status in ("pruned", "failed") else []
         if self._reused:
             tags.append("reused")
         if tags:
             run.tags = tuple(dict.fromkeys([*(run.tags or ()), *tags]))
-        if status == "interrupted":
+        if status == "interrupted" and not driven():  # an agent ends what its sweep gave up
             run.mark_preempting()
-        run.finish(exit_code=0 if status in ("complete", "pruned") else 1)
-        if run.offline:
-            wait_until_whole(Path(run.dir).parent / f"run-{run.id}.wandb")
+        close_run(run, 0 if status in ("complete", "pruned") else 1)
+
+    def _log_details(self, run: Any) -> None:
+        """Log what lies behind the last stage's scores, and its model if that is wanted."""
+        if self._last is None:
+            return
+        tables = of_details(self._details(self._last)) if self.config.tables else {}
+        if tables:
+            run.log(tables)
+        if self.config.model and self._study is None:
+            log_model(run, self._last.model_dir, "run")
+
+    def _details(self, outcome: StageOutcome) -> Details:
+        """Return what lies behind a result's scores, nothing where it cannot be worked out."""
+        try:
+            if outcome.details is not None:
+                return outcome.details(self.config.samples)
+        except Exception as error:  # noqa: BLE001 - say the data has gone since: the run is done
+            log.warning("the tables of W&B are left out (%s: %s)", type(error).__name__, error)
+        return Details({})
 
     def _tell(self, action: Callable[[Any], object]) -> None:
         if self._run is None:
@@ -209,46 +212,3 @@ class WandbTracker(Tracker):
 def _key(stage: StageInfo) -> str:
     """Return a stage's name as W&B can sort and filter by: it takes letters, digits and ``_``."""
     return stage.name.replace("@", "_")
-
-
-def _mode(value: Mode | str) -> Mode:
-    return value if isinstance(value, Mode) else Mode(value)
-
-
-def _run_id(run: RunInfo) -> str:
-    """Return the same id whenever the same run starts again."""
-    text = "\n".join([run.study or "", str(run.number), str(run.directory.resolve())])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _flat_config(run: RunInfo) -> dict[str, object]:
-    """Return the configuration under the names a person sees, e.g. ``finetune.epochs``."""
-    flat = {key.removeprefix("stages."): value for key, value in _flat(run.config)}
-    return flat | {key: _plain(value) for key, value in run.params.items()}
-
-
-def _flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _plain(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.name
-    return str(value) if isinstance(value, Path) else value
-
-
-def _writable(directory: Path) -> Path:
-    """Return the directory, made if need be; W&B would move to a temporary one in silence.
-
-    Raises:
-        OSError: Nothing can be written there.
-    """
-    folder = directory / "wandb"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"expected a writable directory but got {folder}")
-    return directory.resolve()

@@ -58,6 +58,7 @@ def _read(path):
     from wandb.proto import wandb_internal_pb2
 
     found = {"history": [], "config": {}, "summary": {}, "axes": {}, "kinds": [], "exit": None}
+    found |= {"artifacts": [], "tables": {}}
     for chunk in _chunks(path.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(chunk)
@@ -70,10 +71,27 @@ def _read(path):
             found["history"].append(_items(record.history.item))
         elif kind == "summary":
             found["summary"] |= _items(record.summary.update)
+            found["tables"] |= _tables(path.parent, record.summary.update)
         elif kind == "metric":
             found["axes"][record.metric.glob_name] = record.metric.step_metric
+        elif kind == "artifact":
+            found["artifacts"].append(record.artifact)
         elif kind == "exit":
             found["exit"] = record.exit.exit_code
+    return found
+
+
+def _tables(folder, updates):
+    """Return the tables that a record refers to, each row as a mapping."""
+    files = {
+        item.nested_key[0]: json.loads(item.value_json)
+        for item in updates
+        if list(item.nested_key)[1:] == ["path"]
+    }
+    found = {}
+    for name, path in files.items():
+        table = json.loads((folder / "files" / path).read_text())
+        found[name] = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     return found
 
 
