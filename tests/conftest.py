@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,77 @@ def in_project(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     from stagetree.pipeline import commandline
 
     return commandline.load
+
+
+@pytest.fixture(scope="session")
+def read_wandb() -> Callable[[Path], dict[str, Any]]:
+    """A reader of what an offline run of W&B was written to, ``run-*.wandb``."""
+    return _read_wandb
+
+
+def _read_wandb(path: Path) -> dict[str, Any]:
+    """Return what a ``run-*.wandb`` holds: LevelDB log blocks of protobuf records."""
+    from wandb.proto import wandb_internal_pb2
+
+    found: dict[str, Any] = {
+        "history": [],
+        "config": {},
+        "summary": {},
+        "axes": {},
+        "kinds": [],
+        "exit": None,
+    }
+    found |= {"artifacts": [], "tables": {}}
+    for chunk in _chunks(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(chunk)
+        kind = record.WhichOneof("record_type")
+        found["kinds"].append(kind)
+        if kind == "run":
+            found["run"] = record.run
+            found["config"] |= _items(record.run.config.update)
+        elif kind == "history":
+            found["history"].append(_items(record.history.item))
+        elif kind == "summary":
+            found["summary"] |= _items(record.summary.update)
+            found["tables"] |= _tables(path.parent, record.summary.update)
+        elif kind == "metric":
+            found["axes"][record.metric.glob_name] = record.metric.step_metric
+        elif kind == "artifact":
+            found["artifacts"].append(record.artifact)
+        elif kind == "exit":
+            found["exit"] = record.exit.exit_code
+    return found
+
+
+def _tables(folder: Path, updates: Any) -> dict[str, Any]:
+    """Return the tables that a record refers to, each row as a mapping."""
+    files = {
+        item.nested_key[0]: json.loads(item.value_json)
+        for item in updates
+        if list(item.nested_key)[1:] == ["path"]
+    }
+    found = {}
+    for name, path in files.items():
+        table = json.loads((folder / "files" / path).read_text())
+        found[name] = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    return found
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    assert struct.unpack("<4sHB", data[:7])[:2] == (b":W&B", 0xBEE1)
+    position, parts = 7, b""
+    while position + 7 <= len(data):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
+def _items(updates: Any) -> dict[str, Any]:
+    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in updates}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from stagetree import __version__
-from stagetree.cli import assets, compare, dashboard, plan, predict, store, studies
+from stagetree.cli import assets, compare, dashboard, plan, predict, store, studies, wandb_sweep
 
 app = typer.Typer(
     name="stagetree",
@@ -23,6 +23,7 @@ app.command("plan")(plan.plan)
 app.command("compare")(compare.compare)
 app.command("dashboard")(dashboard.dashboard)
 app.command("predict")(predict.predict)
+app.command("export-wandb-sweep")(wandb_sweep.export_wandb_sweep)
 
 
 def _version(wanted: bool) -> None:

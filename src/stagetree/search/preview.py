@@ -18,6 +18,8 @@ from stagetree.search.simulation import Upcoming, upcoming
 from stagetree.search.validate import validate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
@@ -57,11 +59,7 @@ def preview(config: DictConfig, loader: ConfigLoader, program: str) -> Preview:
         ConfigError: With every fault of the line, or all that makes it another question than
             the study of its name answers.
     """
-    options = _options(config)
-    app = App(_never, HydraContext(loader, Callbacks()), config)
-    reading = read(app, options, list(config.hydra.overrides.task))
-    check = get_method(options["check"]) if options["check"] else None
-    validate(app, reading.fixed, reading.space, check)
+    app, reading, options = checked(config, loader)
     name = options["study_name"] or question.default_name(reading.question, program)
     with read_write(config), open_dict(config):
         config.hydra.sweeper.study_name = name
@@ -75,6 +73,27 @@ def preview(config: DictConfig, loader: ConfigLoader, program: str) -> Preview:
         upcoming=found,
         budgeted=options["timeout"] is not None or options["device_hours"] is not None,
     )
+
+
+def checked(config: DictConfig, loader: ConfigLoader) -> tuple[App, Reading, Mapping[str, Any]]:
+    """Read and validate a search line without looking at any study.
+
+    Args:
+        config: The composed configuration of the line, sweeps left out, with ``hydra``.
+        loader: The loader that composed it.
+
+    Returns:
+        The app that composes its configurations, what the line says, and its sweeper's options.
+
+    Raises:
+        ConfigError: With every fault of the line.
+    """
+    options = _options(config)
+    app = App(_never, HydraContext(loader, Callbacks()), config)
+    reading = read(app, options, list(config.hydra.overrides.task))
+    check = get_method(options["check"]) if options["check"] else None
+    validate(app, reading.fixed, reading.space, check)
+    return app, reading, options
 
 
 def _options(config: DictConfig) -> dict[str, Any]:

@@ -1,5 +1,3 @@
-import json
-import struct
 from pathlib import Path
 
 import pytest
@@ -46,69 +44,3 @@ def play():
         hears.run_finished(status, {"f1": 0.9})
 
     return tell
-
-
-@pytest.fixture
-def read_wandb():
-    """Return a reader of ``run-*.wandb``: LevelDB log blocks of protobuf records."""
-    return _read
-
-
-def _read(path):
-    from wandb.proto import wandb_internal_pb2
-
-    found = {"history": [], "config": {}, "summary": {}, "axes": {}, "kinds": [], "exit": None}
-    found |= {"artifacts": [], "tables": {}}
-    for chunk in _chunks(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(chunk)
-        kind = record.WhichOneof("record_type")
-        found["kinds"].append(kind)
-        if kind == "run":
-            found["run"] = record.run
-            found["config"] |= _items(record.run.config.update)
-        elif kind == "history":
-            found["history"].append(_items(record.history.item))
-        elif kind == "summary":
-            found["summary"] |= _items(record.summary.update)
-            found["tables"] |= _tables(path.parent, record.summary.update)
-        elif kind == "metric":
-            found["axes"][record.metric.glob_name] = record.metric.step_metric
-        elif kind == "artifact":
-            found["artifacts"].append(record.artifact)
-        elif kind == "exit":
-            found["exit"] = record.exit.exit_code
-    return found
-
-
-def _tables(folder, updates):
-    """Return the tables that a record refers to, each row as a mapping."""
-    files = {
-        item.nested_key[0]: json.loads(item.value_json)
-        for item in updates
-        if list(item.nested_key)[1:] == ["path"]
-    }
-    found = {}
-    for name, path in files.items():
-        table = json.loads((folder / "files" / path).read_text())
-        found[name] = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    return found
-
-
-def _chunks(data):
-    assert struct.unpack("<4sHB", data[:7])[:2] == (b":W&B", 0xBEE1)
-    position, parts = 7, b""
-    while position + 7 <= len(data):
-        if 32768 - position % 32768 < 7:
-            position += 32768 - position % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield parts
-            parts = b""
-
-
-def _items(updates):
-    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in updates}
