@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from stagetree.core.details import Details
 from stagetree.tracking.base import TRACKERS, Tracker, TrackerConfig
+from stagetree.tracking.wandb_patience import PATIENCE, patience
 from stagetree.tracking.wandb_run import close_run, driven, flat, identity, open_run
 from stagetree.tracking.wandb_session import Mode
 from stagetree.tracking.wandb_study import log_model, study_identity, tell_study
-from stagetree.tracking.wandb_tables import of_details
+from stagetree.tracking.wandb_tables import log_details
 
 if TYPE_CHECKING:
     from stagetree.core.reporting import RunInfo, StageInfo, StageOutcome
     from stagetree.core.summary import StudySummary
 
 log = logging.getLogger(__name__)
+
+_COPYING = 120.0
+"""Seconds that copying and hashing a model's files may take."""
 
 
 @dataclass
@@ -38,7 +42,8 @@ class WandbConfig(TrackerConfig):
         tags: Tags of every run.
         dir: Directory that gets the folder ``wandb``; by default the project's root.
         init_timeout: Seconds the server has to answer before runs are kept offline.
-        finish_timeout: Seconds the upload may go on after a run has ended.
+        finish_timeout: Seconds the upload may go on after a run has ended; more where models are
+            uploaded. What is not uploaded by then stays on disk for ``wandb sync``.
         step_seconds: Training steps are logged at most this often, in seconds.
         system_metrics: Whether W&B samples processor, memory and accelerator use.
         tables: Whether the last stage of a complete run brings its scores by class, its
@@ -59,7 +64,7 @@ class WandbConfig(TrackerConfig):
     tags: list[str] = field(default_factory=list)
     dir: str | None = None
     init_timeout: float = 10.0
-    finish_timeout: float = 60.0
+    finish_timeout: float = 10.0
     step_seconds: float = 2.0
     system_metrics: bool = False
     tables: bool = True
@@ -131,7 +136,11 @@ class WandbTracker(Tracker):
 
     def run_finished(self, status: str, summary: Mapping[str, object]) -> None:
         """Close the W&B run; an interrupted one can be taken up again under the same id."""
-        self._tell(lambda run: self._close(run, status, summary))
+        code = 0 if status in ("complete", "pruned") else 1
+        if status == "complete" and self._run is not None and self._last is not None:
+            self._show(self._last)
+        self._tell(lambda run: self._conclude(run, status, summary))
+        self._tell(lambda run: close_run(run, code, self.config), None)
         self._run = None
 
     def study_finished(self, summary: StudySummary) -> None:
@@ -140,8 +149,15 @@ class WandbTracker(Tracker):
             self._run = open_run(study_identity(summary, self.config), self.config, self.root)
         except Exception as error:  # noqa: BLE001 - a mirror's fault never ends a search
             self._switch_off(error)
-        self._tell(lambda run: tell_study(run, summary, with_model=self.config.model))
-        self._tell(lambda run: close_run(run, 0))
+        if self._run is None:
+            return
+        importances = dict(summary.importances())
+        self._tell(lambda run: tell_study(run, summary, importances))
+        best = summary.best
+        if self.config.model and best is not None and best.stages:
+            model = Path(best.stages[-1].model_dir)
+            self._tell(lambda run: log_model(run, model, summary.name), _COPYING)
+        self._tell(lambda run: close_run(run, 0, self.config), None)
         self._run = None
 
     def _define_axis(self, prefix: str) -> None:
@@ -158,9 +174,8 @@ class WandbTracker(Tracker):
             row[f"{prefix}/step"] = self._steps[stage.name]
         self._tell(lambda run: run.log(row))
 
-    def _close(self, run: Any, status: str, summary: Mapping[str, object]) -> None:
-        if status == "complete":
-            self._log_details(run)
+    def _conclude(self, run: Any, status: str, summary: Mapping[str, object]) -> None:
+        """Say how the run ended, in its summary and its tags."""
         if isinstance(summary.get("value"), float):  # what sweeps of W&B look at is logged
             run.log({"value": summary["value"]})
         run.summary.update({"status": status, **dict(flat(summary))})
@@ -171,17 +186,14 @@ class WandbTracker(Tracker):
             run.tags = tuple(dict.fromkeys([*(run.tags or ()), *tags]))
         if status == "interrupted" and not driven():  # an agent ends what its sweep gave up
             run.mark_preempting()
-        close_run(run, 0 if status in ("complete", "pruned") else 1)
 
-    def _log_details(self, run: Any) -> None:
+    def _show(self, last: StageOutcome) -> None:
         """Log what lies behind the last stage's scores, and its model if that is wanted."""
-        if self._last is None:
-            return
-        tables = of_details(self._details(self._last)) if self.config.tables else {}
-        if tables:
-            run.log(tables)
+        if self.config.tables:
+            details = self._details(last)
+            self._tell(lambda run: log_details(run, details))
         if self.config.model and self._study is None:
-            log_model(run, self._last.model_dir, "run")
+            self._tell(lambda run: log_model(run, last.model_dir, "run"), _COPYING)
 
     def _details(self, outcome: StageOutcome) -> Details:
         """Return what lies behind a result's scores, nothing where it cannot be worked out."""
@@ -192,11 +204,16 @@ class WandbTracker(Tracker):
             log.warning("the tables of W&B are left out (%s: %s)", type(error).__name__, error)
         return Details({})
 
-    def _tell(self, action: Callable[[Any], object]) -> None:
+    def _tell(self, action: Callable[[Any], object], seconds: float | None = PATIENCE) -> None:
+        """Do something with the W&B run, within so many seconds unless it sees to that itself."""
         if self._run is None:
             return
         try:
-            action(self._run)
+            if seconds is None:
+                action(self._run)
+            else:
+                with patience(seconds, "answer"):
+                    action(self._run)
         except Exception as error:  # noqa: BLE001 - a mirror's fault never ends a run
             self._switch_off(error)
 

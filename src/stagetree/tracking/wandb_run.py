@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stagetree.tracking.wandb_file import wait_until_whole
+from stagetree.tracking.wandb_patience import PATIENCE, patience, watch_exit, worn_out
 from stagetree.tracking.wandb_session import Mode, fall_back, resolve, restart_service
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def open_run(identity: Identity, options: Any, root: Path) -> Any:
     """
     wanted = options.mode if isinstance(options.mode, Mode) else Mode(options.mode)
     mode = resolve(wanted, options.init_timeout)
-    if mode is Mode.disabled:
+    if mode is Mode.disabled or worn_out():
         return None
     directory = _writable(Path(options.dir) if options.dir else root)
     try:
@@ -94,9 +95,21 @@ def open_run(identity: Identity, options: Any, root: Path) -> Any:
         return _init(identity, options, directory, "offline")
 
 
-def close_run(run: Any, code: int) -> None:
-    """End a W&B run with an exit code and, if it is offline, wait until its file is whole."""
-    run.finish(exit_code=code)
+def close_run(run: Any, code: int, options: Any) -> None:
+    """End a W&B run with an exit code and, if it is offline, wait until its file is whole.
+
+    Raises:
+        TimeoutError: W&B went on for longer than the options allow; later runs stay offline.
+    """
+    seconds = PATIENCE if run.offline else options.finish_timeout + PATIENCE
+    try:
+        with patience(seconds, "end the run"):
+            run.finish(exit_code=code)
+    except TimeoutError as error:
+        if not run.offline:
+            fall_back(error)
+        restart_service()
+        raise
     if run.offline:
         wait_until_whole(Path(run.dir).parent / f"run-{run.id}.wandb")
 
@@ -106,30 +119,35 @@ def _init(
 ) -> Any:
     import wandb
 
-    return wandb.init(
-        project=options.project,
-        entity=options.entity,
-        group=identity.group,
-        job_type=identity.job_type,
-        name=identity.name,
-        notes=identity.notes or None,
-        tags=list(options.tags),
-        config=dict(identity.config),
-        dir=str(directory),
-        mode=mode,
-        id=identity.id,
-        resume="allow",
-        reinit="finish_previous",
-        settings=wandb.Settings(
-            silent=True,
-            console="off",
-            disable_code=True,
-            init_timeout=options.init_timeout,
-            finish_timeout=options.finish_timeout,
-            x_disable_stats=not options.system_metrics,
-            x_save_requirements=False,
-        ),
-    )
+    seconds = options.init_timeout + (PATIENCE if mode == "online" else 0)
+    with patience(seconds, "open a run"):
+        run = wandb.init(
+            project=options.project,
+            entity=options.entity,
+            group=identity.group,
+            job_type=identity.job_type,
+            name=identity.name,
+            notes=identity.notes or None,
+            tags=list(options.tags),
+            config=dict(identity.config),
+            dir=str(directory),
+            mode=mode,
+            id=identity.id,
+            resume="allow",
+            reinit="finish_previous",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_code=True,
+                init_timeout=options.init_timeout,
+                finish_timeout=options.finish_timeout,
+                finish_timeout_raises=True,
+                x_disable_stats=not options.system_metrics,
+                x_save_requirements=False,
+            ),
+        )
+    watch_exit()
+    return run
 
 
 def flat_config(config: Mapping[str, object]) -> dict[str, object]:

@@ -12,6 +12,8 @@ import urllib.request
 from enum import Enum
 from typing import Any
 
+from stagetree.tracking.wandb_patience import end_service
+
 log = logging.getLogger(__name__)
 
 _REFUSED = (401, 403)
@@ -70,6 +72,7 @@ def restart_service() -> None:
     """
     import wandb
 
+    end_service()
     with contextlib.suppress(Exception):
         wandb.teardown()
 

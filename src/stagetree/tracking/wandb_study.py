@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagetree.tracking.wandb_run import Identity, flat_config, plain, stable_id
 from stagetree.tracking.wandb_tables import of_study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from stagetree.core.summary import StudySummary
 
 JOB = "study"
@@ -28,15 +30,14 @@ def study_identity(summary: StudySummary, options: Any) -> Identity:
     )
 
 
-def tell_study(run: Any, summary: StudySummary, *, with_model: bool) -> None:
+def tell_study(run: Any, summary: StudySummary, importances: Mapping[str, float]) -> None:
     """Log a study's tables, and put its figures and its best trial into the run's summary.
 
     Args:
         run: The W&B run.
         summary: The study.
-        with_model: Whether the best trial's model goes along as an artifact.
+        importances: Share of each hyperparameter.
     """
-    importances = dict(summary.importances())
     run.log(of_study(summary, importances))
     states = Counter(row.state for row in summary.rows)
     found: dict[str, object] = {
@@ -55,8 +56,6 @@ def tell_study(run: Any, summary: StudySummary, *, with_model: bool) -> None:
             f"best/{name}": value for name, value in zip(summary.metrics, best.values, strict=True)
         }
         found["best/command"] = best.command
-        if with_model and best.stages:
-            log_model(run, Path(best.stages[-1].model_dir), summary.name)
     run.summary.update(found)
 
 

@@ -35,6 +35,13 @@ def of_details(details: Details) -> dict[str, Any]:
     return found
 
 
+def log_details(run: Any, details: Details) -> None:
+    """Log what lies behind a result's scores, if there is anything."""
+    tables = of_details(details)
+    if tables:
+        run.log(tables)
+
+
 def of_study(summary: StudySummary, importances: Mapping[str, float]) -> dict[str, Any]:
     """Return a study's trials, Pareto front and importances, under ``tables/``.
 
