@@ -16,8 +16,9 @@ pytestmark = pytest.mark.faults
 KEY = "0123456789" * 4
 
 SCRIPT = """
-    import logging, sys
+    import contextlib, logging, os, signal, sys
     from pathlib import Path
+    from stagetree.core.details import Details, Sample
     from stagetree.core.reporting import Reporters, RunInfo, StageInfo, StageOutcome
     from stagetree.tracking.base import trackers
     from stagetree.tracking.wandb_mirror import WandbConfig
@@ -25,14 +26,31 @@ SCRIPT = """
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     root, mode, trials = Path(sys.argv[1]), Mode(sys.argv[2]), int(sys.argv[3])
+    def details(samples):
+        rows = [Sample("some text " * 50, "a", "b", right=False)] * samples
+        return Details({"a": {"f1": 0.5}}, ["a"], [[1]], rows)
+
+    def service():
+        from wandb.sdk import wandb_setup
+        return wandb_setup.singleton()._connection._proc._process
+
+    stop = [int(word) for word in os.environ.get("STOP", "").split()]
     for number in range(trials):
         hears = Reporters(trackers(WandbConfig(mode=mode), root))
         hears.run_started(RunInfo(str(number), root.parent / "trials" / str(number), {}))
         stage = StageInfo("finetune", "finetune", 0, 1, "")
         hears.stage_started(stage)
+        if str(number) == os.environ.get("FILL"):
+            with contextlib.suppress(OSError), (root / "wandb/filler").open("wb", 0) as filler:
+                while True:
+                    filler.write(b"x" * 4096)
+        if number in stop:
+            service().send_signal(signal.SIGSTOP)
         hears.evaluated(stage, 1.0, {"f1": 0.5})
-        hears.stage_finished(stage, StageOutcome({"f1": 0.5}, 1.0, root))
+        hears.stage_finished(stage, StageOutcome({"f1": 0.5}, 1.0, root, details))
         hears.run_finished("complete", {})
+    if trials in stop:
+        service().send_signal(signal.SIGSTOP)
     print("done")
 """
 
@@ -41,11 +59,12 @@ SCRIPT = """
 def run(tmp_path):
     """Return a function that plays trials in a new process; gives process and seconds."""
 
-    def start(mode, trials=2, root=None, before="", **environment):
+    def start(mode, trials=2, root=None, before="", prefix=(), **environment):
         kept = {name: value for name, value in os.environ.items() if "WANDB" not in name}
         began = time.monotonic()
         process = subprocess.run(
             [
+                *prefix,
                 sys.executable,
                 "-c",
                 before + textwrap.dedent(SCRIPT),
@@ -149,6 +168,77 @@ def test_a_service_that_dies_costs_its_run_only(run, tmp_path):
     assert len(warnings(process)) <= 2  # once for the run it died in, once for going offline
     assert len(offline_runs(tmp_path)) >= 2
     assert recorded(tmp_path, 3)
+
+
+def test_a_service_that_hangs_is_ended_and_costs_its_run_only(run, tmp_path):
+    process, seconds = run("offline", trials=3, STOP="1")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "done\n"
+    assert len(warnings(process)) == 1, process.stderr
+    assert "goes on without it" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert len(offline_runs(tmp_path)) == 3
+    assert recorded(tmp_path, 3)
+    assert seconds < 45  # on however busy a machine; 5 of them are waited
+
+
+def test_a_service_that_hangs_again_is_left_alone(run, tmp_path):
+    process, seconds = run("offline", trials=5, STOP="1 2")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "done\n"
+    assert len(warnings(process)) == 2, process.stderr
+    assert len(offline_runs(tmp_path)) == 3
+    assert recorded(tmp_path, 5)
+    assert seconds < 45
+
+
+def test_a_service_that_hangs_at_the_end_holds_up_nothing(run, tmp_path):
+    process, seconds = run("offline", trials=2, STOP="2")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "done\n"
+    assert warnings(process) == []
+    assert "Traceback" not in process.stderr
+    assert seconds < 45
+
+
+def mounts():
+    probe = ("unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt")
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a function that gives what runs a command with a small disk for W&B's directory."""
+    if not mounts():
+        pytest.skip("this machine does not permit private mounts")
+    folder = tmp_path / "root" / "wandb"
+    folder.mkdir(parents=True)
+
+    def prefix(size):
+        mount = f'mount -t tmpfs -o size={size} tmpfs {folder}; exec "$@"'
+        return ("unshare", "-rm", "sh", "-c", mount, "sh")
+
+    return prefix
+
+
+def test_a_full_disk_in_its_directory_harms_nothing_else(run, tmp_path, small_disk):
+    process, seconds = run("offline", trials=3, prefix=small_disk("64k"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "done\n"
+    assert len(warnings(process)) == 3  # one a run
+    assert "No space" in process.stderr or "to be free" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert recorded(tmp_path, 3)
+    assert seconds < 45
+
+
+def test_a_disk_that_fills_up_during_a_run_harms_nothing_else(run, tmp_path, small_disk):
+    process, seconds = run("offline", trials=3, prefix=small_disk("8m"), FILL="1")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "done\n"
+    assert 1 <= len(warnings(process)) <= 2  # in the run it filled up in, and in the one after
+    assert recorded(tmp_path, 3)
+    assert seconds < 45
 
 
 def test_a_full_disk_is_one_warning_and_the_record_stays_readable(run, tmp_path):

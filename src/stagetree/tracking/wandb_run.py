@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +18,9 @@ from stagetree.tracking.wandb_session import Mode, fall_back, resolve, restart_s
 
 if TYPE_CHECKING:
     from stagetree.core.reporting import RunInfo
+
+_ROOM = 4_000_000
+"""Bytes that must be free for a run to be begun."""
 
 _DATA = "WANDB_DATA_DIR"
 _chosen: list[str] = []
@@ -175,12 +180,17 @@ def _writable(directory: Path) -> Path:
     """Return the directory, made if need be; W&B would move to a temporary one in silence.
 
     Raises:
-        OSError: Nothing can be written there.
+        OSError: Nothing, or next to nothing, can be written there.
     """
     folder = directory / "wandb"
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"expected a writable directory but got {folder}")
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:  # W&B's own logs would fill the terminal with what they cannot write
+        raise OSError(
+            errno.ENOSPC, f"expected {_ROOM} bytes to be free but got {free}", str(folder)
+        )
     _stage_in(folder.resolve())
     return directory.resolve()
 
