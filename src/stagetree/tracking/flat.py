@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stagetree.core.reporting import RunInfo, StageInfo
+    from stagetree.core.reporting import StageInfo
 
 
-def flat_config(run: RunInfo) -> dict[str, object]:
+def flat_config(
+    config: Mapping[str, object], params: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """Return a run's configuration and hyperparameters, e.g. ``finetune.epochs``: 3."""
-    config = {key.removeprefix("stages."): value for key, value in leaves(run.config)}
-    return config | {key: plain(value) for key, value in run.params.items()}
+    flat = {key.removeprefix("stages."): value for key, value in leaves(config)}
+    return flat | {key: plain(value) for key, value in (params or {}).items()}
 
 
 def leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

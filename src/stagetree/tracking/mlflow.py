@@ -186,7 +186,10 @@ class MlflowTracker(Mirror):
     def _describe(self, run_id: str, run: RunInfo) -> None:
         from mlflow.entities import Param
 
-        known = [Param(key, str(value)[:6000]) for key, value in flat_config(run).items()]
+        known = [
+            Param(key, str(value)[:6000])
+            for key, value in flat_config(run.config, run.params).items()
+        ]
         for start in range(0, len(known), _PARAMS):
             self._client.log_batch(run_id, params=known[start : start + _PARAMS])
 

@@ -62,7 +62,7 @@ class TensorboardTracker(Mirror):
         # A second attempt takes the place of the first: TensorBoard drops what went before.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._event(step=0, session_log=start)
-        config = flat_config(run)
+        config = flat_config(run.config, run.params)
         tuned = dict(run.params) or {
             key: value for key, value in config.items() if key.split(".")[0] in _stages(run)
         }

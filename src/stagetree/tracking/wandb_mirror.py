@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from stagetree.core.details import Details
 from stagetree.tracking.base import TRACKERS, Tracker, TrackerConfig
+from stagetree.tracking.flat import leaves, stage_key
 from stagetree.tracking.wandb_patience import PATIENCE, patience
-from stagetree.tracking.wandb_run import close_run, driven, flat, identity, open_run
+from stagetree.tracking.wandb_run import close_run, driven, identity, open_run
 from stagetree.tracking.wandb_session import Mode
 from stagetree.tracking.wandb_study import log_model, study_identity, tell_study
 from stagetree.tracking.wandb_tables import log_details
@@ -106,7 +107,7 @@ class WandbTracker(Tracker):
         """Give the stage its own axis."""
         self._reused |= stage.reused
         self._logged.pop(stage.name, None)
-        self._define_axis(_key(stage))
+        self._define_axis(stage_key(stage))
 
     def stepped(self, stage: StageInfo, step: int, total: int, logs: Mapping[str, float]) -> None:
         """Log training steps, not more often than ``step_seconds``."""
@@ -121,13 +122,13 @@ class WandbTracker(Tracker):
 
     def evaluated(self, stage: StageInfo, fraction: float, metrics: Mapping[str, float]) -> None:
         """Log validation metrics at their place on the stage's axis."""
-        self._define_axis(_key(stage))  # not every stage that is told of was started
+        self._define_axis(stage_key(stage))  # not every stage that is told of was started
         self._log(stage, fraction, metrics)
 
     def stage_finished(self, stage: StageInfo, outcome: StageOutcome) -> None:
         """Put the stage's final metrics into the summary."""
         self._reused |= stage.reused
-        prefix = _key(stage)
+        prefix = stage_key(stage)
         final = {f"{prefix}/{key}": value for key, value in outcome.metrics.items()}
         final[f"{prefix}/seconds"] = outcome.seconds
         final[f"{prefix}/reused"] = stage.reused
@@ -167,7 +168,7 @@ class WandbTracker(Tracker):
             self._tell(lambda run: run.define_metric(f"{prefix}/*", step_metric=axis))
 
     def _log(self, stage: StageInfo, fraction: float, values: Mapping[str, float]) -> None:
-        prefix = _key(stage)
+        prefix = stage_key(stage)
         row = {f"{prefix}/{key}": value for key, value in values.items()}
         row[f"{prefix}/fraction"] = fraction
         if stage.name in self._steps:
@@ -178,7 +179,7 @@ class WandbTracker(Tracker):
         """Say how the run ended, in its summary and its tags."""
         if isinstance(summary.get("value"), float):  # what sweeps of W&B look at is logged
             run.log({"value": summary["value"]})
-        run.summary.update({"status": status, **dict(flat(summary))})
+        run.summary.update({"status": status, **dict(leaves(summary))})
         tags = [status] if status in ("pruned", "failed") else []
         if self._reused:
             tags.append("reused")
@@ -224,8 +225,3 @@ class WandbTracker(Tracker):
             type(error).__name__,
             error,
         )
-
-
-def _key(stage: StageInfo) -> str:
-    """Return a stage's name as W&B can sort and filter by: it takes letters, digits and ``_``."""
-    return stage.name.replace("@", "_")

@@ -6,12 +6,12 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from stagetree.tracking.flat import flat_config
 from stagetree.tracking.wandb_file import wait_until_whole
 from stagetree.tracking.wandb_patience import PATIENCE, patience, watch_exit, worn_out
 from stagetree.tracking.wandb_session import Mode, fall_back, resolve, restart_service
@@ -60,7 +60,7 @@ def identity(run: RunInfo, options: Any) -> Identity:
         group=options.group or run.study,
         job_type=options.job_type or ("trial" if run.study else "run"),
         notes=run.command,
-        config=flat_config(run.config) | {key: plain(item) for key, item in run.params.items()},
+        config=flat_config(run.config, run.params),
     )
 
 
@@ -153,27 +153,6 @@ def _init(
         )
     watch_exit()
     return run
-
-
-def flat_config(config: Mapping[str, object]) -> dict[str, object]:
-    """Return a configuration under the names a person sees, e.g. ``finetune.epochs``."""
-    return {key.removeprefix("stages."): value for key, value in flat(config)}
-
-
-def flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the leaves of nested mappings under dotted keys, as values that W&B can keep."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", plain(value)
-
-
-def plain(value: object) -> object:
-    """Return a value that W&B can keep."""
-    if isinstance(value, Enum):
-        return value.name
-    return str(value) if isinstance(value, Path) else value
 
 
 def _writable(directory: Path) -> Path:

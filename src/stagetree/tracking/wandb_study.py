@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from stagetree.tracking.wandb_run import Identity, flat_config, plain, stable_id
+from stagetree.tracking.flat import flat_config, plain
+from stagetree.tracking.wandb_run import Identity, stable_id
 from stagetree.tracking.wandb_tables import of_study
 
 if TYPE_CHECKING:
