@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from stagetree.report.costs import costs
 from stagetree.report.numbers import duration, score
 from stagetree.report.tables import assignments
 
@@ -40,12 +41,11 @@ def savings(rows: Sequence[TrialRow]) -> str:
     it counts results of earlier runs and other studies too.
     """
     stages = [stage for row in rows for stage in row.stages]
-    spared = sum(stage.seconds for stage in stages if stage.reused)
-    reused = sum(stage.reused for stage in stages)
-    spent = duration(sum(row.seconds for row in rows))
-    lines = [f"time    {spent} spent in {_plural(len(rows), 'trial')}"]
-    if reused:
-        lines[0] += f"; {duration(spared)} not spent again ({_plural(reused, 'stage')} reused)"
+    cost = costs(rows)
+    lines = [f"time    {duration(cost.spent)} spent in {_plural(len(rows), 'trial')}"]
+    if cost.reuses:
+        reused = f"{duration(cost.reused)} not spent again ({_plural(cost.reuses, 'stage')} reused)"
+        lines[0] += f"; {reused}"
     if stages:
         lines.append("stages  " + "; ".join(_counts(stages)))
     states = Counter(row.state for row in rows)

@@ -199,16 +199,7 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} {marks().within} {stdev(values):.4f} over {len(values)} seeds"
 
 
-def assignments(params: Mapping[str, object]) -> str:
-    """Return hyperparameters as ``name=value`` with short values.
-
-    >>> assignments({"distill.temperature": 2.0, "finetune.epochs": 3})
-    'distill.temperature=2 finetune.epochs=3'
-    """
-    return " ".join(f"{name}={short(value)}" for name, value in params.items())
-
-
-def _parameters(rows: Sequence[TrialRow]) -> tuple[list[str], dict[str, object]]:
+def parameters(rows: Sequence[TrialRow]) -> tuple[list[str], dict[str, object]]:
     """Return the names of parameters that vary, and those that do not with their value."""
     names = list(dict.fromkeys(name for row in rows for name in row.params))
     absent = object()
@@ -218,6 +209,20 @@ def _parameters(rows: Sequence[TrialRow]) -> tuple[list[str], dict[str, object]]
         if len(rows) > 1 and all(value == seen[0] for value in seen):
             fixed[name] = seen[0]
     return [name for name in names if name not in fixed], fixed
+
+
+def padded(values: Sequence[float], length: int) -> list[float | None]:
+    """Return so many values, ``None`` for those there are not."""
+    return [*values[:length], *[None] * (length - len(values))]
+
+
+def assignments(params: Mapping[str, object]) -> str:
+    """Return hyperparameters as ``name=value`` with short values.
+
+    >>> assignments({"distill.temperature": 2.0, "finetune.epochs": 3})
+    'distill.temperature=2 finetune.epochs=3'
+    """
+    return " ".join(f"{name}={short(value)}" for name, value in params.items())
 
 
 def _pipeline(rows: Sequence[TrialRow]) -> tuple[str, ...]:
@@ -241,7 +246,7 @@ def _empty() -> Table:
 def _table(
     rows: Sequence[TrialRow], metrics: Sequence[str], layout: Layout, front: Container[int]
 ) -> Table:
-    varying, fixed = _parameters(rows)
+    varying, fixed = parameters(rows)
     table = _empty()
     table.caption = _caption(layout, fixed)
     table.caption_justify, table.caption_style = "left", "dim"
@@ -258,7 +263,7 @@ def _table(
     table.add_column("time", justify="right", no_wrap=True)
     for row in rows:
         cells: list[str | Text] = [str(row.number), _state(row, front)]
-        cells += [score(value) for value in _padded(row.values, len(metrics))]
+        cells += [score(value) for value in padded(row.values, len(metrics))]
         cells += _parameter_cells(row, varying, layout)
         cells += [_stages(row, layout), duration(row.seconds) if row.seconds else ""]
         table.add_row(*cells, style=_STYLES.get(row.state, ""))
@@ -293,10 +298,6 @@ def _parameter_cells(row: TrialRow, varying: Sequence[str], layout: Layout) -> l
         return [Text(short(row.params[name]) if name in row.params else "") for name in varying]
     own = {name: row.params[name] for name in varying if name in row.params}
     return [Text(assignments(own), overflow="fold")] if varying else []
-
-
-def _padded(values: Sequence[float], length: int) -> list[float | None]:
-    return [*values[:length], *[None] * (length - len(values))]
 
 
 def _stages(row: TrialRow, layout: Layout) -> str:
