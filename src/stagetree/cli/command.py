@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from stagetree import __version__
-from stagetree.cli import assets, compare, dashboard, plan, predict, store, studies, wandb_sweep
+from stagetree.cli import assets, compare, dashboard, plan, predict, report, store, studies, wandb_sweep
 
 app = typer.Typer(
     name="stagetree",
@@ -19,6 +19,7 @@ app.add_typer(store.app, name="store")
 app.command("studies")(studies.studies)
 app.command("trials")(studies.trials)
 app.command("best")(studies.best)
+app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("compare")(compare.compare)
 app.command("dashboard")(dashboard.dashboard)

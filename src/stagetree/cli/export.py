@@ -119,7 +119,7 @@ def _comments(origin: Origin, experiment: Experiment, name: str, commit: str | N
         f"{metric} {value!r}" for metric, value in zip(origin.metrics, row.values, strict=False)
     )
     ended = f", {origin.ended:%Y-%m-%d}" if origin.ended else ""
-    search = _search_line(origin.directory)
+    search = search_line(origin.directory)
     stages = [f"  {node.name:<12}  {node.signature}" for node in pipeline.nodes]
     return [
         f"Trial {row.number} of study {origin.study}: {values}{ended}.",
@@ -172,7 +172,7 @@ def _commit(row: TrialRow) -> str | None:
     return str(found) if found else None
 
 
-def _search_line(directory: Path) -> str | None:
+def search_line(directory: Path) -> str | None:
     """Return the line that started the study, from what the sweeper saved of it."""
     try:
         given = OmegaConf.load(directory / "multirun.yaml").hydra.overrides

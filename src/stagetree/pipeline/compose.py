@@ -60,6 +60,19 @@ def _tracker_faults(cfg: DictConfig) -> list[Fault]:
     return faults
 
 
+def task_of(cfg: DictConfig) -> Task:
+    """Return the task of a composed configuration.
+
+    Raises:
+        ConfigError: With all that is wrong with it.
+    """
+    faults: list[Fault] = []
+    task = _task(cfg, faults)
+    if faults or task is None:
+        raise ConfigError(faults)
+    return task
+
+
 def _task(cfg: DictConfig, faults: list[Fault]) -> Task | None:
     kind = kind_of(cfg.task, "task", TASKS, faults)
     if kind is None:

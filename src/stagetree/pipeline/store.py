@@ -23,7 +23,7 @@ from stagetree.pipeline.record import Record
 from stagetree.pipeline.work import EXAMPLES, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from stagetree.tasks.examples import Examples
 
@@ -138,9 +138,13 @@ class Store:
         finally:
             lease.release()
 
-    def records(self) -> Iterator[Record]:
-        """Yield the record of every stored result, one by one; files are not checked."""
-        for signature in self._signatures():
+    def records(self, signatures: Iterable[str] | None = None) -> Iterator[Record]:
+        """Yield the record of every stored result, one by one; files are not checked.
+
+        Args:
+            signatures: The only results that are wanted, as far as they are there.
+        """
+        for signature in self._signatures() if signatures is None else signatures:
             try:
                 yield self._read(signature)
             except FileNotFoundError:
