@@ -88,17 +88,23 @@ def signatures(pipeline: Pipeline) -> dict[str, str]:
     return {node.name: node.signature for node in pipeline.nodes}
 
 
+_STUDY = "hydra.sweeper.study_name"
+
+
 def search_line(words: Sequence[str]) -> str:
     """Return a line that starts a search, from all its overrides: each key as given first.
 
     Where things were written, also a database that may carry a password, and what Hydra and the
-    sweeper add by themselves is left out.
+    sweeper add by themselves is left out; so is a study's name that its sweep gives it anyway.
     """
     kept: dict[str, str] = {}
     for word in words:
         key = word.split("=", 1)[0]
         if key not in NOT_TOLD and not key.startswith("paths."):
             kept.setdefault(key, word)
+    named = kept.get(_STUDY, "").partition("=")[2].strip("'\"")
+    if named and kept.get("+sweep") == f"+sweep={named}":
+        del kept[_STUDY]
     return shlex.join(["python", "run.py", "-m", *kept.values()])
 
 

@@ -13,8 +13,10 @@ from stagetree.report.tree import FAILURE, Node
 COLUMN = 208
 ROW = 31
 LEFT = 34
+FIRST = 96
 TOP = 62
-LABEL = 330
+MARGIN = 36
+CHARACTER = 6.6
 SMALLEST, LARGEST = 4.0, 11.0
 CHARACTERS = 32
 
@@ -117,7 +119,7 @@ def lay_out(root: Node, sign: float, limit: int | None = None) -> Drawing:
         while node is not None and id(node) not in shown:
             shown.add(id(node))
             node = node.parent
-    return _Layout(root, shown).draw(len(leaves) - len(kept))
+    return _Layout(root, shown, sign).draw(len(leaves) - len(kept))
 
 
 def _rank(leaf: Node, sign: float) -> tuple[int, float, int]:
@@ -129,30 +131,34 @@ def _rank(leaf: Node, sign: float) -> tuple[int, float, int]:
 
 
 class _Layout:
-    def __init__(self, root: Node, shown: set[int]) -> None:
+    def __init__(self, root: Node, shown: set[int], sign: float) -> None:
         self._root = root
         self._shown = shown
         self._costliest = max((node.seconds for node in root.walk()), default=0.0)
         self._row = 0
+        self._sign = sign
         self._placed: list[Placed] = []
         self._edges: list[Edge] = []
         self._columns = _columns(root, shown)
 
     def draw(self, hidden: int) -> Drawing:
         self._place(self._root, 0)
-        deepest = max(placed.x for placed in self._placed)
+        end = max(
+            placed.x + CHARACTER * len(placed.label + placed.result) for placed in self._placed
+        )
         return Drawing(
             nodes=self._placed,
             edges=self._edges,
             columns=list(self._columns.values()),
-            width=deepest + LABEL,
+            width=end + MARGIN,
             height=TOP + self._row * ROW + 8,
             hidden=hidden,
         )
 
     def _place(self, node: Node, depth: int) -> Placed:
         """Place a node in the middle of what is drawn below it."""
-        below = [self._place(child, depth + 1) for child in node.children if self._seen(child)]
+        seen = sorted(filter(self._seen, node.children), key=self._order)
+        below = [self._place(child, depth + 1) for child in seen]
         folded = [child for child in node.children if not self._seen(child)]
         if folded:
             below.append(self._fold(node, folded, depth + 1))
@@ -160,7 +166,7 @@ class _Layout:
         leaf = not below
         placed = Placed(
             node=node,
-            x=LEFT + depth * COLUMN,
+            x=_across(depth),
             y=y,
             radius=self._radius(node),
             label=self._label(node, depth, leaf=leaf),
@@ -171,6 +177,10 @@ class _Layout:
         self._placed.append(placed)
         self._edges += [Edge(placed, child) for child in below]
         return placed
+
+    def _order(self, node: Node) -> tuple[float, int]:
+        """Put what led to better trials higher."""
+        return (math.inf if node.best is None else -self._sign * node.best, node.id)
 
     def _seen(self, node: Node) -> bool:
         return id(node) in self._shown
@@ -185,7 +195,7 @@ class _Layout:
             f"{number} {state}" for state, number in sorted(ends.items())
         )
         place = Placed(
-            node, LEFT + depth * COLUMN, self._next(), label=label, title="not drawn", fold=True
+            node, _across(depth), self._next(), label=label, title="not drawn", fold=True
         )
         self._placed.append(place)
         return place
@@ -209,6 +219,10 @@ class _Layout:
         text = " · ".join(parts)
         room = CHARACTERS if leaf else CHARACTERS - 6
         return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _across(depth: int) -> float:
+    return LEFT + (FIRST + (depth - 1) * COLUMN if depth else 0)
 
 
 def _ends(node: Node) -> list[str]:
@@ -250,7 +264,7 @@ def _column(depth: int, nodes: Sequence[Node]) -> Column:
     keys = {tuple(node.params) for node in nodes}
     same = len(names) == 1
     return Column(
-        x=LEFT + depth * COLUMN,
+        x=_across(depth),
         name=nodes[0].name if same else "",
         params=" · ".join(nodes[0].params) if same and len(keys) == 1 else "",
     )

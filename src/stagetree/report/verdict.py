@@ -74,7 +74,7 @@ def _front(view: StudyView) -> Verdict:
     return Verdict(
         f"{len(view.front)} configurations to choose from.",
         sentences + _going_on(view),
-        f"Not confirmed yet: stagetree confirm {view.name} --trial N",
+        _confirmation(view, " --trial N"),
     )
 
 
@@ -84,7 +84,7 @@ def _best(view: StudyView, best: TrialRow) -> Verdict:
     return Verdict(
         f"Ship trial {best.number}: {metric} {score(value)}.",
         [sentence for sentence in sentences if sentence],
-        f"{_sureness(view, best)} Not confirmed yet: run stagetree confirm {view.name}",
+        f"{_sureness(view, best)} {_confirmation(view, '')}",
     )
 
 
@@ -172,6 +172,12 @@ def _sureness(view: StudyView, best: TrialRow) -> str:
         "This is one seed, and the best of "
         f"{complete} complete trial{'s' if complete != 1 else ''}: gaps of this size can be luck."
     )
+
+
+def _confirmation(view: StudyView, options: str) -> str:
+    if view.confirmed:
+        return f"Confirmed over new seeds: {' '.join(view.confirmed)}"
+    return f"Not confirmed yet: run stagetree confirm {view.name}{options}"
 
 
 def seed_values(row: TrialRow, metric: str) -> list[float]:

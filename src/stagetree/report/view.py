@@ -30,6 +30,7 @@ class StudyView:
         constraints: Bounds by metric.
         search_line: The line that starts the study, or goes on with it.
         updated: When the last trial ended; empty before.
+        confirmed: What running the best again over several seeds has shown, in sentences.
         figures: Charts to draw.
         left_out: Why other charts are missing.
     """
@@ -47,6 +48,7 @@ class StudyView:
     constraints: Mapping[str, str] = field(default_factory=dict)
     search_line: str = ""
     updated: str = ""
+    confirmed: Sequence[str] = ()
     figures: Sequence[Figure] = ()
     left_out: Sequence[str] = ()
 

@@ -79,3 +79,9 @@ def test_the_line_of_a_search_is_given_without_what_was_added_to_it() -> None:
     assert experiments.search_line(words) == (
         "python run.py -m hydra.sweeper.study_name=s stage=distill 'a=choice(1,2)'"
     )
+
+
+def test_a_sweep_names_its_study_by_itself() -> None:
+    named = "hydra.sweeper.study_name='demo'"
+    assert experiments.search_line([named, "+sweep=demo"]) == "python run.py -m +sweep=demo"
+    assert "study_name" in experiments.search_line([named, "+sweep=other"])

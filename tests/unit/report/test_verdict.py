@@ -61,3 +61,10 @@ def test_what_still_runs_can_change_it(rows) -> None:
         "1 trial is still running, so this can change."
         in verdict(view([*rows, running], rows[1])).sentences
     )
+
+
+def test_a_confirmation_takes_the_place_of_the_advice_to_confirm(rows) -> None:
+    told = "It beats the default by 1.9 [0.8, 3.1]."
+    found = verdict(view(rows, rows[1], confirmed=[told]))
+    assert told in found.caution
+    assert "Not confirmed" not in found.caution

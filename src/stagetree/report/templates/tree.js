@@ -103,13 +103,20 @@
     button.addEventListener("click", () => zoom(button.dataset.zoom));
   }
 
+  const fitting = () => {
+    const width = Number(box.querySelector("svg").getAttribute("viewBox").split(" ")[2]);
+    scale = 1;
+    zoom(Math.max(0.7, Math.min(1, box.clientWidth / width)));
+  };
+  fitting();
+
   const whole = document.getElementById("whole");
   const unfold = () => {
     if (!whole) return;
     box.replaceChildren(whole.content.cloneNode(true));
     document.getElementById("whole-tree")?.remove();
     document.getElementById("folded-note")?.remove();
-    zoom(1);
+    fitting();
   };
   document.getElementById("whole-tree")?.addEventListener("click", unfold);
   const act = (target) => {
