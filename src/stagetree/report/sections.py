@@ -22,7 +22,7 @@ from stagetree.report.view import StudyView
 FEW = 50
 """How many rows of the leaderboard are shown at once."""
 
-ENDS = 60
+ENDS = 36
 """How many ends of the stage tree are drawn at once."""
 
 Context = dict[str, Any]
