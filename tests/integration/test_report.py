@@ -78,7 +78,7 @@ def started(command, name: str) -> optuna.Study:
 def test_a_real_study_is_told_whole_and_offline(small) -> None:
     page = report(small, "small")
     assert page.sections == [
-        "verdict", "leaderboard", "tree", "costs", "quality", "rerun", "environment",
+        "verdict", "leaderboard", "tree", "figures", "costs", "quality", "rerun", "environment",
     ]  # fmt: skip
     assert all(address.startswith(("#", "data:")) for address in page.addresses)
     best = small.json("best", "small")
@@ -94,6 +94,12 @@ def test_equal_studies_give_equal_pages(small) -> None:
     first = (small.root / "page.html").read_bytes()
     report(small, "small")
     assert (small.root / "page.html").read_bytes() == first
+
+
+def test_without_charts_the_page_is_small(small) -> None:
+    page = report(small, "small", "--no-charts")
+    assert "figures" not in page.sections
+    assert (small.root / "page.html").stat().st_size < 1e6
 
 
 def test_by_default_the_page_lies_in_the_study(small) -> None:

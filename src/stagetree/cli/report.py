@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stagetree.pipeline.record import Record
     from stagetree.pipeline.store import Store
     from stagetree.report.view import StudyView
+    from stagetree.search.figures import Drawn
     from stagetree.tasks.examples import Confusion
 
 
@@ -36,6 +37,9 @@ def report(
     latex: Annotated[
         Path | None, typer.Option("--latex", help="Also write the table as LaTeX (booktabs).")
     ] = None,
+    charts: Annotated[
+        bool, typer.Option("--charts/--no-charts", help="With charts (5 MB for Plotly) or not.")
+    ] = True,
     as_json: AsJson = False,
     root: Root = None,
     storage: Storage = None,
@@ -56,7 +60,7 @@ def report(
     target = output or (home / "report.html" if home.is_dir() else Path("report.html"))
     tables = {"--csv": csv, "--markdown": markdown, "--latex": latex}
     _check({"--output": target, **tables})
-    view = look(found, home, directory(root))
+    view = look(found, home, directory(root), charts=charts)
     atomic.write_text(target, page(view))
     written = {"report": str(target)}
     for option, file in tables.items():
@@ -67,13 +71,14 @@ def report(
     show(written, as_json, lines)
 
 
-def look(study: Study, home: Path, root: Path) -> StudyView:
+def look(study: Study, home: Path, root: Path, *, charts: bool = True) -> StudyView:
     """Return all that a report says of a study.
 
     Args:
         study: The study.
         home: Its directory, where the sweeper saved its line.
         root: The directory of the store.
+        charts: Whether charts are drawn.
     """
     from stagetree.cli.export import search_line
     from stagetree.pipeline.store import Store
@@ -84,6 +89,7 @@ def look(study: Study, home: Path, root: Path) -> StudyView:
 
     rows, directions = results.rows(study), directions_of(study)
     front = results.front(rows, directions)
+    drawn = _drawn(study) if charts else None
     store = Store(root / "store")
     detail = next(iter(front), None)
     trials = study.get_trials(deepcopy=False)
@@ -104,8 +110,16 @@ def look(study: Study, home: Path, root: Path) -> StudyView:
         space=_space(study),
         constraints=_bounds(study),
         search_line=search_line(home) or "",
+        figures=drawn.figures if drawn else (),
+        left_out=drawn.left_out if drawn else (),
         updated=f"{max(ended):%Y-%m-%d %H:%M}" if ended else "",
     )
+
+
+def _drawn(study: Study) -> Drawn:
+    from stagetree.search.figures import figures
+
+    return figures(study)
 
 
 def _check(files: dict[str, Path | None]) -> None:
