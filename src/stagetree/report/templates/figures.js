@@ -29,7 +29,18 @@
     }
   }, { rootMargin: "400px 0px" });
   for (const place of places) watcher.observe(place);
-  addEventListener("beforeprint", () => places.forEach(render));
+  const PAPER = 690;
+  addEventListener("beforeprint", () => {
+    for (const place of places) {
+      render(place);
+      if (place.layout) Plotly.relayout(place, { width: PAPER });
+    }
+  });
+  addEventListener("afterprint", () => {
+    for (const place of places) {
+      if (place.layout) Plotly.relayout(place, { width: null, autosize: true });
+    }
+  });
   dark.addEventListener("change", () => {
     for (const place of places) {
       if (place.dataset.drawn) Plotly.relayout(place, { "font.color": css("--ink-2") });

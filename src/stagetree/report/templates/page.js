@@ -33,13 +33,21 @@
   const filter = document.getElementById("filter");
   const more = document.getElementById("all-rows");
   let everything = false;
+  const texts = new Map();
+  const textOf = (row) => {
+    if (!texts.has(row)) {
+      const cells = [...row.cells].map((cell) => cell.textContent);
+      texts.set(row, cells.join(" ").toLowerCase());
+    }
+    return texts.get(row);
+  };
   const choose = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const few = everything || words.length ? Infinity : Number(board.dataset.few);
     let shown = 0;
     for (const row of board.tBodies[0].rows) {
-      if (words.length && row.dataset.text === undefined) row.dataset.text = row.innerText.toLowerCase();
-      const fits = words.every((word) => (row.dataset.text || row.textContent.toLowerCase()).includes(word));
+      const text = words.length ? textOf(row) : "";
+      const fits = words.every((word) => text.includes(word));
       row.hidden = !fits || shown >= few;
       if (!row.hidden) shown += 1;
     }
