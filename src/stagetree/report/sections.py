@@ -18,6 +18,7 @@ from stagetree.report.tree_details import details
 from stagetree.report.tree_layout import lay_out
 from stagetree.report.verdict import verdict
 from stagetree.report.view import StudyView
+from stagetree.tasks.examples import NONE
 
 FEW = 50
 """How many rows of the leaderboard are shown at once."""
@@ -178,6 +179,7 @@ def quality_part(view: StudyView) -> Context:
         "class_table": classes,
         "matrix": matrix,
         "taken": most_taken(view.confusion) if view.confusion else [],
+        "nothing": NONE,
         "why_no_matrix": why,
         "stage_metrics": [name for name in dict.fromkeys(wanted) if name in known],
         "environment": _environment(record.environment if record else {}),

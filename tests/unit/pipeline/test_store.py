@@ -243,6 +243,13 @@ def test_a_removed_result_is_gone_and_its_neighbour_is_not(store: Store) -> None
     assert not (store.root / "partial" / NODE).exists()
 
 
+def test_records_of_some_results_are_those_that_are_there(store: Store) -> None:
+    put(store)
+    put(store, digest("other"))
+    wanted = [digest("missing"), digest("other")]
+    assert [item.signature for item in store.records(wanted)] == [digest("other")]
+
+
 def test_a_malformed_record_is_left_out_of_the_list(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
