@@ -136,7 +136,7 @@ def test_a_study_that_is_not_there_is_named_with_its_nearest(small) -> None:
 def test_a_page_can_be_written_before_any_trial_has_finished(command) -> None:
     study = started(command, "begun")
     assert "No trial has begun" in report(command, "begun").text
-    trial = study.ask({"a": CategoricalDistribution(["<script>alert(1)</script>", "b"])})
+    trial = study.ask({"a": CategoricalDistribution(["<script>alert(1)</script>"])})
     trial.set_user_attr(stage_attribute(0), ["finetune", "a" * 64])
     trial.report(0.25, step_of(0, 0.5))
     page = report(command, "begun")
