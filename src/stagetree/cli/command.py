@@ -5,7 +5,17 @@ from __future__ import annotations
 import typer
 
 from stagetree import __version__
-from stagetree.cli import assets, compare, dashboard, plan, predict, report, store, studies, wandb_sweep
+from stagetree.cli import (
+    assets,
+    compare,
+    dashboard,
+    plan,
+    predict,
+    report,
+    store,
+    studies,
+    wandb_sweep,
+)
 
 app = typer.Typer(
     name="stagetree",
