@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
@@ -17,8 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from stagetree.core import interrupt, project
 from stagetree.core.errors import ConfigError, Fault, StagetreeError
+from stagetree.core.kept import Kept
 from stagetree.core.reporting import Reporter, Reporters, RunInfo, current_trial
 from stagetree.pipeline import commandline, runner, schema
+from stagetree.pipeline.budget import Budget
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.nodes import Pipeline
 from stagetree.pipeline.store import Store
@@ -46,6 +49,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
         Path(cfg.paths.cache),
         _listeners(cfg, pipeline.objective.name),
         info,
+        _budget(cfg),
     )
     if current_trial() is None:
         _print_summary(result, pipeline, info)
@@ -62,6 +66,27 @@ def study_finished(cfg: DictConfig, summary: StudySummary) -> None:
     from stagetree.tracking.base import TRACKERS
 
     TRACKERS[cfg.tracker.kind](cfg.tracker, Path(cfg.paths.root)).study_finished(summary)
+
+
+def _budget(cfg: DictConfig) -> Budget | None:
+    """Return what keeps the store within its budget, if it has one."""
+    if cfg.store.budget_gb is None:
+        return None
+    places = (cfg.paths.store, cfg.paths.studies, cfg.paths.outputs)
+    return _budget_at(*map(str, places), float(cfg.store.budget_gb), int(cfg.store.keep_best))
+
+
+@functools.lru_cache(maxsize=1)
+def _budget_at(store: str, studies: str, outputs: str, gigabytes: float, best: int) -> Budget:
+    """Return the one budget of this process: it remembers sizes, and what it has told."""
+
+    def kept() -> Kept:
+        from stagetree.search.kept import everything
+
+        experiments = project.root() / "experiments"
+        return everything(Path(studies), Path(outputs), experiments, best, running=False)
+
+    return Budget(Store(Path(store)), gigabytes * 1e9, kept)
 
 
 def _print_summary(result: runner.PipelineResult, pipeline: Pipeline, info: RunInfo) -> None:

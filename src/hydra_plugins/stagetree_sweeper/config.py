@@ -83,7 +83,9 @@ class StagetreeSweeperConf:
     wait: bool = True
     heartbeat: float = 2.0
     grace: float = 20.0
-    ignore: list[str] = field(default_factory=lambda: ["paths", "tracker", "progress", "threads"])
+    ignore: list[str] = field(
+        default_factory=lambda: ["paths", "store", "tracker", "progress", "threads"]
+    )
     check: str | None = None
     finished: str | None = None
 

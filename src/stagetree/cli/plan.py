@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,10 +19,13 @@ from stagetree.cli.options import AsJson, Root, show
 from stagetree.pipeline import commandline
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.cost import Cost, Costs
+from stagetree.pipeline.sizes import Sizes
 from stagetree.pipeline.store import Store
 from stagetree.report.numbers import duration, megabytes
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from stagetree.search.forecast import Forecast
 
 APP = "run.py"
@@ -64,12 +69,16 @@ class _Planned:
         workers: How many trials would run at once.
         forecast: What it would compute.
         costs: What that takes.
+        stored: Bytes that the store holds.
+        budget: Bytes that it may hold, if there is a limit.
     """
 
     study: str | None
     workers: int
     forecast: Forecast
     costs: Costs
+    stored: int
+    budget: float | None
 
 
 def _at(root: Path | None) -> list[str]:
@@ -87,13 +96,26 @@ def _plan(words: list[str], multirun: bool) -> _Planned:
     with commandline.explained(words), commandline.composer():
         if not multirun:
             config = commandline.compose_here(words)
-            store = Store(Path(config.paths.store))
-            return _Planned(None, 1, single(compose(config), store.has), Costs(store.records()))
+            pipeline = compose(config)
+            return _planned(config, lambda store: single(pipeline, store.has))
         config = commandline.compose_search(words)
-        store = Store(Path(config.paths.store))
         found = preview(config, GlobalHydra.instance().config_loader(), APP)
-        counted = forecast(found, compose, store.has)
-        return _Planned(found.name, found.workers, counted, Costs(store.records()))
+        counted = _planned(config, lambda store: forecast(found, compose, store.has))
+        return dataclasses.replace(counted, study=found.name, workers=found.workers)
+
+
+def _planned(config: DictConfig, count: Callable[[Store], Forecast]) -> _Planned:
+    """Return what is counted on the store of a configuration, and what it costs."""
+    store = Store(Path(config.paths.store))
+    counted = count(store)
+    return _Planned(
+        study=None,
+        workers=1,
+        forecast=counted,
+        costs=Costs(itertools.chain(store.records(), store.freed())),
+        stored=sum(Sizes(store.root).read().values()),
+        budget=None if config.store.budget_gb is None else config.store.budget_gb * 1e9,
+    )
 
 
 def _row(planned: _Planned) -> dict[str, Any]:
@@ -110,6 +132,8 @@ def _row(planned: _Planned) -> dict[str, Any]:
         "seconds": most["seconds"],
         "wall_seconds": most["wall_seconds"],
         "bytes": most["bytes"],
+        "stored_bytes": planned.stored,
+        "budget_bytes": planned.budget,
     }
     if forecast.exact:
         return row
@@ -166,6 +190,21 @@ def _table(row: Mapping[str, Any], planned: _Planned) -> Table:
     if planned.workers > 1:
         table.add_row(f"with {planned.workers} workers", between("wall_seconds", duration))
     table.add_row("disk", between("bytes", lambda size: f"{megabytes(size)} MB"))
+    if planned.budget is not None:
+        table.add_row("disk budget", _room(planned, most["bytes"]))
     if early:
         table.add_row("", "a pruner or a budget may end trials early")
     return table
+
+
+def _room(planned: _Planned, wanted: float | None) -> str:
+    """Say whether what would be stored fits into the budget beside what is."""
+    assert planned.budget is not None
+    budget, stored = megabytes(planned.budget), megabytes(planned.stored)
+    text = f"{budget} MB, {stored} MB are taken"
+    if wanted is None or planned.stored + wanted <= planned.budget:
+        return text
+    return (
+        f"{text}: not all of this fits. Results that nothing refers to will be freed on the way, "
+        "and computed again where a later trial wants them; raise store.budget_gb to keep them"
+    )

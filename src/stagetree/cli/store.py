@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from stagetree.cli import collect
 from stagetree.cli.options import AsJson, Root, directory, show
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.store import Store
 
 app = typer.Typer(help="The store of stage results.", no_args_is_help=True)
+app.command("gc")(collect.gc)
 
 
 def _row(store: Store, record: Record) -> dict[str, Any]:

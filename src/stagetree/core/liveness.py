@@ -80,6 +80,16 @@ def is_stale(path: Path, seen: Seen, grace: float) -> bool:
     return now - since >= max(grace, 3 * seen.heartbeat)
 
 
+def alive(path: Path, grace: float) -> bool:
+    """Return whether somebody holds a lease, as far as can be told without waiting.
+
+    A holder on another machine counts as alive until this process has seen it silent for
+    ``grace`` seconds.
+    """
+    seen = look(path)
+    return seen is not None and not is_stale(path, seen, grace)
+
+
 @functools.lru_cache(maxsize=1)
 def _identity(pid: int) -> dict[str, str | int]:
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
 from stagetree.pipeline import narrowing, objective, parts, seeds
 from stagetree.pipeline.nodes import Node, Pipeline
-from stagetree.pipeline.schema import DebugConfig
+from stagetree.pipeline.schema import DebugConfig, StoreConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
 from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
 from stagetree.tasks.base import TASKS, Task
@@ -45,6 +46,7 @@ def compose(cfg: DictConfig) -> Pipeline:
     faults += narrowing.objective_faults(task, stages, goal)
     several = seeds.read(cfg, faults)
     faults += _tracker_faults(cfg)
+    faults += _store_faults(cfg)
     if faults or task is None or data is None or model is None:
         raise ConfigError(faults)
     return _sign(cfg, task, data, model, stages, goal, several)
@@ -71,6 +73,20 @@ def task_of(cfg: DictConfig) -> Task:
     if faults or task is None:
         raise ConfigError(faults)
     return task
+
+
+def _store_faults(cfg: DictConfig) -> list[Fault]:
+    """Return what is wrong with the limits of the store."""
+    faults: list[Fault] = []
+    limits = typed(cfg.store, StoreConfig, "store", faults) or StoreConfig()
+    budget, best = limits.budget_gb, limits.keep_best
+    if budget is not None and not 0 < budget < math.inf:
+        message = f"expected a positive number of gigabytes, or null for no limit, got {budget}"
+        faults.append(Fault("store.budget_gb", message))
+    if best < 1:
+        message = f"expected at least 1 best trial a study to keep but got {best}"
+        faults.append(Fault("store.keep_best", message))
+    return faults
 
 
 def _task(cfg: DictConfig, faults: list[Fault]) -> Task | None:

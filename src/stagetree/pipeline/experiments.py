@@ -16,7 +16,9 @@ from stagetree.pipeline import commandline
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.nodes import Pipeline
 
-NOT_KEPT = frozenset({"hydra", "paths", "tracker", "progress", "threads", "sampler", "pruner"})
+NOT_KEPT = frozenset(
+    {"hydra", "paths", "store", "tracker", "progress", "threads", "sampler", "pruner"}
+)
 """Top-level keys that belong to a machine or to a search, not to what is run."""
 
 NOT_TOLD = frozenset({"hydra.mode", "hydra.sweep.dir", "hydra.sweeper.storage"})

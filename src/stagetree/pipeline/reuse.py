@@ -28,8 +28,15 @@ def _row(pipeline: Pipeline, node: Node, store: Store) -> dict[str, Any]:
         "stage": node.name,
         "signature": node.signature,
         "stored": stored,
-        "differences": [] if stored else explain(store, _wanted(pipeline, node)),
+        "differences": [] if stored else _differences(pipeline, node, store),
     }
+
+
+def _differences(pipeline: Pipeline, node: Node, store: Store) -> list[str]:
+    freed = store.recall(node.signature)
+    if freed is None:
+        return explain(store, _wanted(pipeline, node))
+    return [f"nothing: it was computed {freed.created[:19]}, and its model was freed since"]
 
 
 def _wanted(pipeline: Pipeline, node: Node) -> dict[str, Any]:

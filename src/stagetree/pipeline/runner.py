@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from stagetree.core.errors import TrialPruned
 from stagetree.core.reporting import SEEDS, Reporter, RunInfo, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
+from stagetree.pipeline.budget import Budget
 from stagetree.pipeline.details import details
 from stagetree.pipeline.execution import Execution
 from stagetree.pipeline.nodes import Node, Pipeline
@@ -53,7 +54,12 @@ def limit_threads(threads: int) -> None:
 
 
 def run(
-    pipeline: Pipeline, store: Store, cache: Path, reporter: Reporter, info: RunInfo
+    pipeline: Pipeline,
+    store: Store,
+    cache: Path,
+    reporter: Reporter,
+    info: RunInfo,
+    budget: Budget | None = None,
 ) -> PipelineResult:
     """Bring every stage's result into the store and return the objective's values.
 
@@ -67,6 +73,7 @@ def run(
         cache: Directory for what may be recomputed at any time.
         reporter: Hears everything; may raise ``TrialPruned``.
         info: Who is running.
+        budget: Makes room in the store, never at the cost of this run's own results.
 
     Raises:
         ConfigError: The last stage has no such metric as the objective names.
@@ -74,12 +81,17 @@ def run(
         TrialFailed: A loss or the objective is not a number.
         StoreError: The store cannot be written.
     """
+    with store.using([node.signature for node in pipeline.nodes]):
+        return _run(_Bringer(pipeline, store, cache, reporter, budget), pipeline, reporter, info)
+
+
+def _run(bring: _Bringer, pipeline: Pipeline, reporter: Reporter, info: RunInfo) -> PipelineResult:
     reporter.run_started(info)
-    bring = _Bringer(pipeline, store, cache, reporter)
     rows: list[StageRow] = []
     by_seed: list[tuple[float, ...]] = []
     length = len(pipeline.nodes) // max(1, len(pipeline.seeds))
     try:
+        bring.settle()
         for index, node in enumerate(pipeline.nodes):
             rows.append(bring(index, node))
             if len(rows) % length == 0:
@@ -128,11 +140,24 @@ def _status(error: BaseException) -> str:
 class _Bringer:
     """Brings the result of one node after the other into the store."""
 
-    def __init__(self, pipeline: Pipeline, store: Store, cache: Path, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        cache: Path,
+        reporter: Reporter,
+        budget: Budget | None,
+    ) -> None:
         self._pipeline = pipeline
         self._store = store
         self._cache = cache
         self._reporter = reporter
+        self._budget = budget
+
+    def settle(self) -> None:
+        """Make room in the store if it holds more than it may."""
+        if self._budget is not None:
+            self._budget.settle()
 
     def __call__(self, index: int, node: Node) -> StageRow:
         known = self._store.get(node.signature)
@@ -159,6 +184,7 @@ class _Bringer:
         stage = self._stage(index, node, reused=False)
         execution = Execution(self._pipeline, node, stage, work, self._reporter, self._store)
         record = work.publish(execution.run(self._inputs(node), self._cache))
+        self.settle()
         return self._finish(stage, node, record)
 
     def _inputs(self, node: Node) -> Mapping[str, Path]:

@@ -62,6 +62,20 @@ class PathsConfig:
 
 
 @dataclass
+class StoreConfig:
+    """How much the store may hold; nothing here changes a result.
+
+    Attributes:
+        budget_gb: Gigabytes (10^9 bytes) that stored results may take together; ``null``: any
+            number. Above it, results that nothing refers to are freed during runs.
+        keep_best: How many of its best trials each study keeps the results of.
+    """
+
+    budget_gb: float | None = None
+    keep_best: int = 3
+
+
+@dataclass
 class DebugConfig:
     """Limits laid over any run, to try it quickly; ``null`` is no limit.
 
@@ -94,6 +108,7 @@ class RootConfig:
         pruner: How a search cuts bad trials short (group ``pruner``).
         tracker: Where runs are mirrored to (group ``tracker``).
         paths: Where things are written.
+        store: How much may be stored.
         debug: Limits for quick tries (group ``debug``).
         seed: Seed of everything random in the stages.
         seeds: Run once with each of these instead and return the mean; ``null``: once.
@@ -111,6 +126,7 @@ class RootConfig:
     pruner: Any = None
     tracker: Any = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
     debug: DebugConfig = field(default_factory=DebugConfig)
     seed: int = 13
     seeds: list[int] | None = None

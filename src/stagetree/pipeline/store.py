@@ -7,6 +7,7 @@ import errno
 import functools
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -16,22 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stagetree.core.atomic import sync_directory
-from stagetree.core.errors import DataError, StagetreeError, StoreError
+from stagetree.core.errors import DataError, StoreError
 from stagetree.core.lease import Lease, LeaseLost
-from stagetree.pipeline import contents
+from stagetree.core.liveness import alive
+from stagetree.pipeline import contents, leavings
+from stagetree.pipeline.disk import explained
+from stagetree.pipeline.history import History
 from stagetree.pipeline.record import Record
+from stagetree.pipeline.uses import Uses
 from stagetree.pipeline.work import EXAMPLES, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from stagetree.tasks.examples import Examples
 
 __all__ = ["Store", "Work"]
 
 _log = logging.getLogger(__name__)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _WEEK = 7 * 24 * 3600.0
 
 
@@ -52,6 +55,8 @@ class Store:
         self.root = Path(root)
         self._heartbeat = heartbeat
         self._grace = grace
+        self._uses = Uses(self.root, heartbeat, grace)
+        self._history = History(self.root)
 
     def get(self, signature: str) -> Record | None:
         """Return the result's record, or ``None`` when it is not there or not sound.
@@ -93,13 +98,38 @@ class Store:
         """Return what was predicted of each validation example; ``None`` where it is not kept."""
         from stagetree.tasks.examples import Examples
 
+        for place in (self._entry(signature), self._history.entry(signature)):
+            try:
+                return Examples.read(place / EXAMPLES)
+            except FileNotFoundError:
+                continue
+            except (OSError, DataError) as error:
+                _log.warning("examples are left out: %s", error)
+        return None
+
+    @contextlib.contextmanager
+    def using(self, signatures: Collection[str]) -> Iterator[None]:
+        """Keep results from being freed while the block lasts, also those that are yet to come.
+
+        What is there counts as used now. Whoever reads results without this, such as
+        ``predict``, may find one of them gone half way.
+        """
+        with self._uses.hold(signatures):
+            for signature in signatures:
+                with contextlib.suppress(OSError):
+                    os.utime(self._entry(signature))
+            yield
+
+    def used(self) -> set[str]:
+        """Return the signatures that somebody keeps from being freed."""
+        return self._uses.held()
+
+    def last_used(self, signature: str) -> int:
+        """Return when a result was last used or published, in ns since 1970; 0: not there."""
         try:
-            return Examples.read(self._entry(signature) / EXAMPLES)
+            return self._entry(signature).stat().st_mtime_ns
         except FileNotFoundError:
-            return None
-        except (OSError, DataError) as error:
-            _log.warning("examples are left out: %s", error)
-            return None
+            return 0
 
     @contextlib.contextmanager
     def open(
@@ -127,11 +157,11 @@ class Store:
         area, place = self._partial(signature), functools.partial(self._place, signature)
         try:
             self._wait(lease, waiting)
-            with self._explained():
+            with explained(self.root):
                 work = Work(signature, area, lease, self._sound(signature), place)
                 work.prepare()
             try:
-                with self._explained(lease):
+                with explained(self.root, lease):
                     yield work
             finally:
                 work.discard()
@@ -151,6 +181,24 @@ class Store:
                 continue
             except (StoreError, OSError) as error:
                 _log.warning("left out: %s", error)
+
+    def recall(self, signature: str) -> Record | None:
+        """Return a result's record, also when its model was freed; files are not checked.
+
+        Raises:
+            StoreError: The record is damaged.
+        """
+        for place in (self._entry(signature), self._history.entry(signature)):
+            with contextlib.suppress(FileNotFoundError):
+                return self._read(signature, place)
+        return None
+
+    def freed(self) -> Iterator[Record]:
+        """Yield the records of results whose model was freed and not computed again."""
+        for signature in self._history.signatures():
+            with contextlib.suppress(FileNotFoundError):
+                if not self._entry(signature).exists():
+                    yield self._read(signature, self._history.entry(signature))
 
     def find(self, prefix: str) -> str:
         """Return the one stored signature that begins with ``prefix``.
@@ -183,45 +231,74 @@ class Store:
             StoreError: The store cannot be written.
         """
         area = self._partial(signature)
-        with self._explained(), self._lease(signature):
+        with explained(self.root), self._lease(signature):
             if self._entry(signature).exists():
                 area.mkdir(parents=True, exist_ok=True)
                 self._entry(signature).rename(area / secrets.token_hex(8))
             shutil.rmtree(area, ignore_errors=True)
 
+    def free(self, signature: str, last_used: int) -> int:
+        """Remove a result's model but remember its record; return the bytes freed.
+
+        The record is copied before anything is removed, and the result vanishes in one rename:
+        a process that dies in here leaves the result whole or gone.
+
+        Args:
+            signature: The result's signature.
+            last_used: What :meth:`last_used` said when it was judged; a result that was used
+                since, is in use or is being computed stays, and 0 is returned.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        area, entry = self._partial(signature), self._entry(signature)
+        lease = self._lease(signature)
+        with explained(self.root):
+            if not last_used or not lease.try_acquire():
+                return 0
+            try:
+                with self._uses.gate():
+                    if signature in self.used() or self.last_used(signature) != last_used:
+                        return 0
+                    size = self.size(signature)
+                    with contextlib.suppress(FileNotFoundError, StoreError):
+                        record = self._read(signature)
+                        if not record.shared:
+                            self._history.keep(entry, record.model_dir)
+                    area.mkdir(parents=True, exist_ok=True)
+                    entry.rename(area / secrets.token_hex(8))
+                shutil.rmtree(area, ignore_errors=True)
+            finally:
+                lease.release()
+        return size
+
     def size(self, signature: str) -> int:
         """Return the bytes a result takes; 0 when it is not there."""
         return contents.tree_size(self._entry(signature))
 
-    def clean_partial(self, older_than: float = _WEEK) -> int:
+    def clean_partial(self, older_than: float = _WEEK, *, dry: bool = False) -> int:
         """Remove the leavings of workers that are gone; return the bytes freed.
 
         Unpublished output goes at once. Partial work, from which a next attempt could resume,
         goes when its result is there or when it was not touched for ``older_than`` seconds.
+
+        Args:
+            older_than: Age in seconds.
+            dry: Only say how many bytes that would be; nothing is touched.
         """
         freed = 0
         for area in sorted((self.root / "partial").glob("*")):
             lease = self._lease(area.name)
-            if not lease.try_acquire():
+            if alive(lease.path, self._grace) if dry else not lease.try_acquire():
                 continue
             try:
-                freed += self._clean(area, older_than)
+                done = (self._entry(area.name) / "record.json").exists()
+                freed += leavings.clean(area, -math.inf if done else older_than, dry=dry)
             finally:
                 lease.release()
-        for litter in (self.root / "locks").glob("*.lock.*"):  # of who died while taking over
-            if _age(litter) > _WEEK:
-                litter.unlink(missing_ok=True)
+        if not dry:
+            leavings.clean_locks(self.root / "locks", _WEEK)
         return freed
-
-    def _clean(self, area: Path, older_than: float) -> int:
-        before = contents.tree_size(area)
-        done = (self._entry(area.name) / "record.json").exists()
-        for part in area.iterdir():
-            if part.name != "scratch" or done or _age(part) > older_than:
-                shutil.rmtree(part, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            area.rmdir()
-        return before - contents.tree_size(area)
 
     def _entry(self, signature: str) -> Path:
         if not re.fullmatch("[0-9a-f]{64}", signature):
@@ -238,7 +315,7 @@ class Store:
     def _wait(self, lease: Lease, waiting: Callable[[float], None] | None) -> None:
         start = time.monotonic()
         while True:
-            with self._explained():
+            with explained(self.root):
                 if lease.acquire(timeout=1.0):
                     return
             if waiting is not None:
@@ -250,8 +327,8 @@ class Store:
                 names = sorted(entry.name for entry in directory.iterdir())
                 yield from (name for name in names if re.fullmatch("[0-9a-f]{64}", name))
 
-    def _read(self, signature: str) -> Record:
-        path = self._entry(signature) / "record.json"
+    def _read(self, signature: str, place: Path | None = None) -> Record:
+        path = (place or self._entry(signature)) / "record.json"
         try:
             value = json.loads(path.read_text("utf-8"))
         except ValueError as error:
@@ -310,57 +387,3 @@ class Store:
             made.rename(entry)
         sync_directory(entry.parent)
         return entry
-
-    @contextlib.contextmanager
-    def _explained(self, lease: Lease | None = None) -> Iterator[None]:
-        """Turn what the file system says into what happened and what to do.
-
-        With a lease the block is the caller's: its own errors pass unless the cause is ours.
-        """
-        try:
-            yield
-        except StagetreeError:
-            raise
-        except Exception as error:
-            if _is_full(error):
-                raise StoreError(self._full(error)) from error
-            if not isinstance(error, OSError):
-                raise
-            if lease is not None:
-                lease.check()  # a successor has removed the output under us
-                raise
-            if error.errno in _READ_ONLY:
-                raise StoreError(
-                    f"store at {self.root} is read-only ({error}). Results can be read from it "
-                    "but not added: name a directory that you may write, paths.root=DIR"
-                ) from error
-            raise StoreError(f"cannot use the store at {self.root}: {error}") from error
-
-    def _full(self, error: Exception) -> str:
-        free = "an unknown number of"
-        with contextlib.suppress(OSError):
-            free = f"{shutil.disk_usage(self.root).free:,}"
-        return (
-            f"no space left for the store at {self.root}: {free} bytes are free ({error}). "
-            "Stored results are untouched and partial work is kept: free some space and run the "
-            "same again, or name another directory, paths.root=DIR"
-        )
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Whether the disk is full, also where a library wrapped the error into its own text."""
-    if error is None:
-        return False
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    wrapped = any(os.strerror(number) in str(error) for number in _FULL)
-    return wrapped or _is_full(error.__cause__)
-
-
-def _age(path: Path) -> float:
-    """Return the seconds since anything at or below ``path`` was written."""
-    newest = 0.0
-    for item in (path, *path.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            newest = max(newest, item.stat().st_mtime)
-    return time.time() - newest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stagetree.search.places import Places
+from stagetree.core.lease import Lease
+from stagetree.search.places import LEASES, Places
 from stagetree.search.samplers import Samplers
 from stagetree.search.study import seed_of
 
@@ -84,6 +86,11 @@ class SearchPlan:
             heartbeat=self.heartbeat,
             grace=self.grace,
         )
+
+    def presence(self) -> Lease:
+        """Return a lease that says, between two trials too, that somebody works on the study."""
+        path = self.directory / LEASES / f"worker-{secrets.token_hex(8)}.lock"
+        return Lease(path, heartbeat=self.heartbeat, grace=self.grace)
 
     def too_many(self, failures: int) -> bool:
         """Return whether more trials failed than the whole study may have."""

@@ -37,6 +37,12 @@ def stage_attribute(index: int) -> str:
     return f"{_ATTRIBUTE}{index}"
 
 
+def stages_of(trial: FrozenTrial) -> list[tuple[str, str]]:
+    """Return name and signature of the stages in which a trial has reported its objective."""
+    stages = [value for key, value in trial.user_attrs.items() if key.startswith(_ATTRIBUTE)]
+    return [(str(name), str(signature)) for name, signature in stages if signature]
+
+
 class StageAwarePruner(BasePruner):
     """Lets ``inner`` compare a trial with others in its current stage only.
 

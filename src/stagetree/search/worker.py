@@ -54,7 +54,7 @@ class Worker:
         """
         study = studies.load(self.plan.directory, self.plan.name, self.plan.storage)
         study.pruner = build_pruner(self.plan.pruner)
-        with Interrupts() as interrupts:
+        with Interrupts() as interrupts, self.plan.presence():
             finished = _Shift(self, study, interrupts).work()
         self.listener.study_finished(rows(study))
         return finished
