@@ -97,10 +97,12 @@ def _plan(words: list[str], multirun: bool) -> _Planned:
         if not multirun:
             config = commandline.compose_here(words)
             pipeline = compose(config)
-            return _planned(config, lambda store: single(pipeline, store.has))
+            return _planned(config, lambda store: single(pipeline, store.has, store.remembers))
         config = commandline.compose_search(words)
         found = preview(config, GlobalHydra.instance().config_loader(), APP)
-        counted = _planned(config, lambda store: forecast(found, compose, store.has))
+        counted = _planned(
+            config, lambda store: forecast(found, compose, store.has, store.remembers)
+        )
         return dataclasses.replace(counted, study=found.name, workers=found.workers)
 
 

@@ -16,7 +16,7 @@ class StageRow:
         signature: Signature of its result.
         seconds: What computing it took, whoever computed it.
         reused: Whether this trial found it in the store.
-        model_dir: The directory ``models.load`` opens.
+        model_dir: The directory ``models.load`` opens; empty where the model was freed since.
         metrics: Its final metrics.
     """
 

@@ -101,7 +101,7 @@ class Budget:
         largest = sorted(holds.items(), key=lambda item: -item[1])[:4]
         shown = ", ".join(f"{reason} {size / 1e6:.1f} MB" for reason, size in largest)
         return (
-            f"the store holds {total / 1e6:.1f} MB and may hold {self._limit / 1e6:.1f} "
+            f"the store holds {total / 1e6:.1f} MB and may hold {self._limit / 1e6:.1f} MB "
             f"(store.budget_gb), but what is left must stay: {shown}. The work goes on. Raise "
             "store.budget_gb, lower store.keep_best, or look at: stagetree store gc"
         )

@@ -14,6 +14,7 @@ from stagetree.core.trials import StageRow
 from stagetree.pipeline.budget import Budget
 from stagetree.pipeline.details import details
 from stagetree.pipeline.execution import Execution
+from stagetree.pipeline.needs import computed
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.seeds import averaged
@@ -153,6 +154,7 @@ class _Bringer:
         self._cache = cache
         self._reporter = reporter
         self._budget = budget
+        self._ahead = computed(pipeline, store.has, store.remembers)
 
     def settle(self) -> None:
         """Make room in the store if it holds more than it may."""
@@ -161,6 +163,8 @@ class _Bringer:
 
     def __call__(self, index: int, node: Node) -> StageRow:
         known = self._store.get(node.signature)
+        if known is None and node.signature not in self._ahead:
+            known = self._store.recall(node.signature)  # nothing here starts from its model
         if known is not None:
             return self._replay(index, node, known)
         with self._store.open(node.signature) as work:
@@ -208,6 +212,6 @@ class _Bringer:
             signature=record.signature,
             seconds=record.seconds,
             reused=stage.reused,
-            model_dir=str(directory),
+            model_dir=str(directory) if directory.exists() else "",
             metrics=record.metrics,
         )

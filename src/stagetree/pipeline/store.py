@@ -193,6 +193,13 @@ class Store:
                 return self._read(signature, place)
         return None
 
+    def remembers(self, signature: str) -> bool:
+        """Return whether :meth:`recall` knows a result; a damaged record is not known."""
+        try:
+            return self.recall(signature) is not None
+        except StoreError:
+            return False
+
     def freed(self) -> Iterator[Record]:
         """Yield the records of results whose model was freed and not computed again."""
         for signature in self._history.signatures():

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 WIDE = 240
 """Columns of output that goes to no terminal."""
 
+GONE = "(freed; it is computed again where a run needs it)"
+
 _STATES = {"complete": 0, "running": 1, "pruned": 2, "failed": 3, "waiting": 4, "rejected": 5}
 _STYLES = {
     "complete": "",
@@ -183,7 +185,7 @@ def run_table(stages: Sequence[StageRow], metric: str) -> Group:
             "reused" if stage.reused else "run",
         )
     longest = max((len(stage.name) for stage in stages), default=0)
-    places = "\n".join(f"{stage.name:<{longest}}  {stage.model_dir}" for stage in stages)
+    places = "\n".join(f"{stage.name:<{longest}}  {stage.model_dir or GONE}" for stage in stages)
     return Group(table, Text(places, no_wrap=True, overflow="ignore"))
 
 

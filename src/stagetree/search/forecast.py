@@ -11,6 +11,7 @@ from optuna import create_study
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 
+from stagetree.pipeline.needs import computed
 from stagetree.search.composer import Composer
 from stagetree.search.samplers import build_pruner
 from stagetree.search.space import suggest
@@ -85,18 +86,23 @@ class Tally:
 
     Args:
         stored: Returns whether a signature is in the store.
+        remembered: Returns whether its record is, though its model was freed.
     """
 
-    def __init__(self, stored: Callable[[str], bool]) -> None:
+    def __init__(
+        self, stored: Callable[[str], bool], remembered: Callable[[str], bool] = lambda key: False
+    ) -> None:
         self._stored = stored
+        self._remembered = remembered
         self._known: dict[str, bool] = {}
         self.work: list[Work] = []
         self.reused = 0
 
     def add(self, pipeline: Pipeline) -> None:
         """Count one run of a pipeline."""
+        ahead = computed(pipeline, self.has, self._remembered)
         for node in pipeline.nodes:
-            if self.has(node.signature):
+            if node.signature not in ahead or self.has(node.signature):
                 self.reused += 1
             else:
                 self._known[node.signature] = True
@@ -109,15 +115,22 @@ class Tally:
         return self._known[signature]
 
 
-def single(pipeline: Pipeline, stored: Callable[[str], bool]) -> Forecast:
+def single(
+    pipeline: Pipeline,
+    stored: Callable[[str], bool],
+    remembered: Callable[[str], bool] = lambda key: False,
+) -> Forecast:
     """Count what one run computes."""
-    tally = Tally(stored)
+    tally = Tally(stored, remembered)
     tally.add(pipeline)
     return Forecast(1, 0, tuple(tally.work), (tally.reused, tally.reused))
 
 
 def forecast(
-    preview: Preview, read: Callable[[DictConfig], Pipeline], stored: Callable[[str], bool]
+    preview: Preview,
+    read: Callable[[DictConfig], Pipeline],
+    stored: Callable[[str], bool],
+    remembered: Callable[[str], bool] = lambda key: False,
 ) -> Forecast:
     """Count what a search would compute.
 
@@ -129,6 +142,7 @@ def forecast(
         preview: The search.
         read: Returns the pipeline of a configuration.
         stored: Returns whether a signature is in the store.
+        remembered: Returns whether its record is, though its model was freed.
     """
     reading, upcoming = preview.reading, preview.upcoming
     composer = Composer(preview.app, reading.fixed)
@@ -136,7 +150,7 @@ def forecast(
     def at(point: Mapping[str, Any]) -> Pipeline:
         return read(composer.compose(reading.space.overrides(point)))
 
-    tally = Tally(stored)
+    tally = Tally(stored, remembered)
     for point in upcoming.points:
         tally.add(at(point))
     work, reused = list(tally.work), (tally.reused, tally.reused)
