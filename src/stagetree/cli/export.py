@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean, stdev
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +17,7 @@ from stagetree.core import atomic
 from stagetree.core.errors import ConfigError, Fault, nearest
 from stagetree.core.trials import TrialRow
 from stagetree.pipeline import commandline, experiments
+from stagetree.pipeline.expected import line
 from stagetree.pipeline.experiments import Experiment
 from stagetree.report.numbers import duration, score
 
@@ -120,11 +122,13 @@ def _comments(origin: Origin, experiment: Experiment, name: str, commit: str | N
     )
     ended = f", {origin.ended:%Y-%m-%d}" if origin.ended else ""
     search = search_line(origin.directory)
+    expected = line(dict(zip(origin.metrics, row.values, strict=False)))
     stages = [f"  {node.name:<12}  {node.signature}" for node in pipeline.nodes]
     return [
         f"Trial {row.number} of study {origin.study}: {values}{ended}.",
         *([f"Found by:  {search}"] if search else []),
         f"Run again: python run.py +experiment={name}",
+        expected,
         f"Commit:    {commit or 'unknown'}",
         f"Data:      {_data(experiment)}, fingerprint {pipeline.data_fingerprint[:12]}",
         f"Seeds:     {_seeds(experiment)}",
@@ -134,21 +138,61 @@ def _comments(origin: Origin, experiment: Experiment, name: str, commit: str | N
 
 
 def _cells(origin: Origin, experiment: Experiment, name: str, commit: str | None) -> list[str]:
-    row = origin.row
     short = experiment.groups.get("debug")
-    values = ", ".join(
-        f"{metric} {score(value)}"
-        for metric, value in zip(origin.metrics, row.values, strict=False)
-    )
+    scores, seeds = _scores(origin, experiment)
     return [
         f"[{name}]({name}.yaml)",
         f"`python run.py +experiment={name}`",
         (commit or "unknown")[:12] + ("-dirty" if (commit or "").endswith("-dirty") else ""),
         _data(experiment),
-        f"{values} (validation{', debug=' + str(short) if short else ''})",
-        _seeds(experiment),
-        duration(sum(stage.seconds for stage in row.stages)),
+        f"{scores} (validation{', debug=' + str(short) if short else ''})",
+        seeds,
+        duration(sum(stage.seconds for stage in origin.row.stages)),
     ]
+
+
+def _scores(origin: Origin, experiment: Experiment) -> tuple[str, str]:
+    """Return the objectives, as mean and sample standard deviation over seeds, and the seeds.
+
+    Seeds that ``stagetree confirm`` ran are counted if they are more than the trial's own.
+    """
+    confirmed = confirmation(origin.directory, origin.row.number)
+    if confirmed is not None and len(confirmed[0]) > len(experiment.pipeline.seeds):
+        values, seeds = confirmed
+        shown = ", ".join(map(str, seeds)) or str(len(values))
+        return f"{origin.metrics[0]} {_spread(values)}", f"{shown} (confirmed)"
+    by_seed = _by_seed(origin.row, experiment)
+    columns = zip(*by_seed, strict=True) if by_seed else ((value,) for value in origin.row.values)
+    pairs = zip(origin.metrics, columns, strict=False)
+    return ", ".join(f"{name} {_spread(values)}" for name, values in pairs), _seeds(experiment)
+
+
+def _by_seed(row: TrialRow, experiment: Experiment) -> list[tuple[float, ...]]:
+    """Return the objectives with each of several seeds; none where there is one."""
+    seeds = experiment.pipeline.seeds
+    length = len(row.stages) // max(1, len(seeds))
+    parts = [row.stages[length * place : length * (place + 1)] for place in range(len(seeds))]
+    return [experiment.pipeline.objective.values(part) for part in parts]
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = score(fmean(values))
+    return mean if len(values) < 2 else f"{mean} ± {score(stdev(values))}"
+
+
+def confirmation(directory: Path, number: int) -> tuple[list[float], list[int]] | None:
+    """Return a trial's scores and seeds from what ``stagetree confirm`` left in its study.
+
+    ``None`` where it was not confirmed, or the file says it in a way that is not understood.
+    """
+    try:
+        plain = json.loads((directory / "confirm.json").read_text(encoding="utf-8"))
+        found = next(one for one in plain["candidates"] if one["trial"] == number)
+        scores = [float(value) for value in found["scores"]]
+        seeds = [int(seed) for seed in found.get("seeds", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return None
+    return (scores, seeds) if scores else None
 
 
 def _seeds(experiment: Experiment) -> str:
