@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from torch.ao.nn.quantized import dynamic
 
 from stagetree.core.errors import ModelError
+from stagetree.models.checkpoint import unreadable
 from stagetree.models.quiet import quiet
 
 if TYPE_CHECKING:
@@ -109,6 +111,32 @@ def skeleton(directory: Path, manifest: Manifest) -> PreTrainedModel:
         make = loader.from_config if hasattr(loader, "from_config") else loader._from_config
         model: PreTrainedModel = make(settings, dtype=torch.float32)
     return model.eval()
+
+
+def restored(
+    directory: Path,
+    manifest: Manifest,
+    read: Callable[[], Mapping[str, torch.Tensor]],
+    hushed: Callable[[], AbstractContextManager[None]] = quiet,
+) -> PreTrainedModel:
+    """Return a stored model of tensors that are int8 or smaller.
+
+    Args:
+        directory: The model directory.
+        manifest: Its manifest.
+        read: Returns the tensors.
+        hushed: Gives the context in which what libraries say is not heard.
+
+    Raises:
+        ModelError: The directory cannot be read as one.
+    """
+    try:
+        model = skeleton(directory, manifest)
+        with hushed():
+            fill(model, read())
+    except Exception as error:
+        raise unreadable(str(directory), error) from error
+    return model
 
 
 def fill(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core.errors import ModelError
-from stagetree.models.runner import FORMS, Runner
+from stagetree.models.forms.graph import GraphRunner
+from stagetree.models.runner import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,28 +25,18 @@ _FATAL = 4
 
 
 @FORMS.register("onnx")
-class OnnxRunner(Runner):
+class OnnxRunner(GraphRunner):
     """Runs an ONNX graph; its threads are its own and do not spin while idle."""
 
     form = "onnx"
 
     def __init__(self, directory: Path, manifest: Manifest, threads: int) -> None:
-        super().__init__(directory, manifest, manifest.numerics)
-        self.threads = threads
-        self._session = session(directory / FILE, threads)
-        self._inputs = tuple(node.name for node in self._session.get_inputs())
+        super().__init__(directory, manifest, threads)
+        self._inputs = tuple(node.name for node in self.engine.get_inputs())
 
-    @classmethod
-    def open(
-        cls,
-        directory: Path,
-        manifest: Manifest,
-        threads: int | None = None,
-        numerics: str | None = None,
-        device: str | None = None,
-    ) -> OnnxRunner:
-        """See :meth:`Runner.open`."""
-        return cls(directory, manifest, threads or torch_threads())
+    def compiled(self, threads: int) -> Any:
+        """See :meth:`GraphRunner.compiled`."""
+        return session(self.directory / FILE, threads)
 
     @classmethod
     def reopen(
@@ -63,7 +52,7 @@ class OnnxRunner(Runner):
         """See :meth:`Runner.logits`."""
         import numpy as np
 
-        found: np.ndarray = self._session.run(["logits"], feed(self._inputs, batch))[0]
+        found: np.ndarray = self.engine.run(["logits"], feed(self._inputs, batch))[0]
         return found.astype(np.float32, copy=False)
 
     def weights(self) -> Iterator[torch.Tensor]:
@@ -77,19 +66,6 @@ class OnnxRunner(Runner):
         from stagetree.models.onnx_graph import flops
 
         return flops(self.directory / FILE, feed(self._inputs, batch))
-
-    @contextlib.contextmanager
-    def limited(self, threads: int) -> Iterator[None]:
-        """See :meth:`Runner.limited`."""
-        if threads == self.threads:
-            yield
-            return
-        usual = self._session
-        self._session = session(self.directory / FILE, threads)
-        try:
-            yield
-        finally:
-            self._session = usual
 
 
 def session(path: Path, threads: int) -> Any:
@@ -131,9 +107,3 @@ def feed(names: tuple[str, ...], batch: Mapping[str, Any]) -> dict[str, Any]:
         else:
             raise ModelError(f"expected {name!r} in the batch but got {sorted(batch)}")
     return inputs
-
-
-def torch_threads() -> int:
-    """Return PyTorch's number of threads where PyTorch is in use anyway, else 1."""
-    torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch is not None else 1

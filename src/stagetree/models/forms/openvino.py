@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import ModelError
-from stagetree.models.forms.onnx import feed, torch_threads
+from stagetree.models.forms.graph import GraphRunner
+from stagetree.models.forms.onnx import feed
 from stagetree.models.quiet import quiet
-from stagetree.models.runner import FORMS, Runner
+from stagetree.models.runner import FORMS
 from stagetree.models.untracked import untracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -26,50 +26,27 @@ FILE = "model.xml"
 
 
 @FORMS.register("openvino")
-class OpenvinoRunner(Runner):
+class OpenvinoRunner(GraphRunner):
     """Runs an OpenVINO graph; what is not int8 in it is computed in fp32."""
 
     form: ClassVar[str] = "openvino"
 
     def __init__(self, directory: Path, manifest: Manifest, threads: int) -> None:
-        super().__init__(directory, manifest, manifest.numerics)
-        self.threads = threads
-        self._request = _request(directory / FILE, threads)
-        self._inputs = tuple(port.get_any_name() for port in self._request.model_inputs)
+        super().__init__(directory, manifest, threads)
+        self._inputs = tuple(port.get_any_name() for port in self.engine.model_inputs)
         self._alone = threading.Lock()
 
-    @classmethod
-    def open(
-        cls,
-        directory: Path,
-        manifest: Manifest,
-        threads: int | None = None,
-        numerics: str | None = None,
-        device: str | None = None,
-    ) -> OpenvinoRunner:
-        """See :meth:`Runner.open`."""
-        return cls(directory, manifest, threads or torch_threads())
+    def compiled(self, threads: int) -> Any:
+        """See :meth:`GraphRunner.compiled`."""
+        return _request(self.directory / FILE, threads)
 
     def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
         """See :meth:`Runner.logits`."""
         import numpy as np
 
         with self._alone:  # a request holds one call's tensors
-            found = self._request.infer(feed(self._inputs, batch), share_inputs=True)["logits"]
+            found = self.engine.infer(feed(self._inputs, batch), share_inputs=True)["logits"]
             return np.array(found, dtype=np.float32)  # the buffer is reused by the next call
-
-    @contextlib.contextmanager
-    def limited(self, threads: int) -> Iterator[None]:
-        """See :meth:`Runner.limited`."""
-        if threads == self.threads:
-            yield
-            return
-        usual = self._request
-        self._request = _request(self.directory / FILE, threads)
-        try:
-            yield
-        finally:
-            self._request = usual
 
 
 def _request(path: Path, threads: int) -> Any:

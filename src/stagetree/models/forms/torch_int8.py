@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from stagetree.models.checkpoint import unreadable
 from stagetree.models.forms.huggingface import TorchRunner
-from stagetree.models.quiet import quiet
 from stagetree.models.runner import FORMS
 
 if TYPE_CHECKING:
@@ -38,14 +36,9 @@ class TorchInt8Runner(TorchRunner):
         """See :meth:`Runner.open`."""
         from safetensors.torch import load_file
 
-        from stagetree.models.int8 import fill, skeleton
+        from stagetree.models.int8 import restored
 
-        try:
-            model = skeleton(directory, manifest)
-            with quiet():  # PyTorch says that its quantised tensors are deprecated
-                fill(model, load_file(directory / FILE))
-        except Exception as error:
-            raise unreadable(str(directory), error) from error
+        model = restored(directory, manifest, lambda: load_file(directory / FILE))
         return cls(model, directory, manifest, device="cpu")
 
     @classmethod

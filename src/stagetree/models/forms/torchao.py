@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import ModelError
-from stagetree.models.checkpoint import unreadable
 from stagetree.models.forms.huggingface import TorchRunner
 from stagetree.models.quiet import unprinted
 from stagetree.models.runner import FORMS
@@ -45,19 +44,18 @@ class TorchaoRunner(TorchRunner):
             )
         import torch
 
-        from stagetree.models.int8 import fill, skeleton
+        from stagetree.models.int8 import restored
 
         if manifest.numerics == "int4":  # there are no kernels for CPUs
             device = "cuda"
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            model = skeleton(directory, manifest)
-            with unprinted():
-                import torchao.quantization  # noqa: F401  # lets torch.load read its tensors
 
-                fill(model, torch.load(directory / FILE, map_location=place, weights_only=True))
-        except Exception as error:
-            raise unreadable(str(directory), error) from error
+        def read() -> Any:
+            import torchao.quantization  # noqa: F401  # lets torch.load read its tensors
+
+            return torch.load(directory / FILE, map_location=place, weights_only=True)
+
+        model = restored(directory, manifest, read, unprinted)
         return cls(model, directory, manifest, device=place)
 
     @classmethod
