@@ -192,7 +192,7 @@ def _student(config: Any, context: StageContext) -> Learner:
     from stagetree.models.student import layer_count, select_layers, spread
     from stagetree.training.building import build
     from stagetree.training.learner import Learner
-    from stagetree.training.teaching import other_labels
+    from stagetree.training.teaching import check_labels
 
     wanted = config.student
     labels = context.task.labels(context.corpus)
@@ -203,8 +203,7 @@ def _student(config: Any, context: StageContext) -> Learner:
     else:
         start = context.inputs["input"]
         model, tokenizer, manifest = huggingface.open_model(start, config.dropout)
-        if list(manifest.labels) != labels:
-            raise ModelError(other_labels("input", context.name, manifest.labels, labels))
+        check_labels("input", context.name, manifest.labels, labels)
     if wanted.keep:
         return Learner(select_layers(model, list(wanted.keep)), tokenizer, labels)
     total = layer_count(model)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stagetree.core.errors import ModelError
 from stagetree.models import fake_quant, huggingface
 from stagetree.models.format import MANIFEST
 from stagetree.training import teaching
@@ -96,7 +95,7 @@ def adapt(lesson: Lesson, config: Any, context: Any) -> Path:
 def _learner(lesson: Lesson, config: Any, context: Any) -> Learner:
     labels = context.task.labels(context.corpus)
     model, tokenizer, manifest = huggingface.open_model(lesson.source, config.dropout)
-    _same_labels("input", context.name, list(manifest.labels), labels)
+    teaching.check_labels("input", context.name, manifest.labels, labels)
     fake_quant.prepare(model, lesson.per_channel)
     return Learner(model, tokenizer, labels)
 
@@ -116,11 +115,3 @@ def _taught(
         [(examples, rows)], ["teacher"], learner.labels, context, eval_batch
     )
     return Taught(rows, soft, objective)
-
-
-def _same_labels(role: str, name: str, found: list[str], labels: list[str]) -> None:
-    if found != labels:
-        raise ModelError(
-            f"expected the {role} of {name!r} to have the labels {labels} but got {found}; "
-            "train it on the same task and data"
-        )

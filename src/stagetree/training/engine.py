@@ -148,19 +148,10 @@ def _trainer(
     context: Context,
     run: _Run,
 ) -> StageTrainer:
-    adapted = learner.adapted
-    if adapted is not None:
-        objective = adapted.objective(objective)
+    if learner.adapted is not None:
+        objective = learner.adapted.objective(objective)
     collate = Collate(task.collator(learner.tokenizer))
-    store = ActivationStore(context.cache / "activations", config.reuse_gb)
-    trunk = Trunk(
-        learner.model,
-        {TRAIN: lessons.train, VALIDATION: lessons.validation},
-        collate,
-        context.numerics,
-        whole=_whole(learner, config, objective),
-        store=store if config.reuse else None,
-    )
+    trunk = _trunk(learner, lessons, config, objective, context, collate)
     trainer = StageTrainer(
         model=learner.model,
         rows=Rows(lessons.train, lessons.soft_targets, numbered=bool(config.unfreeze)),
@@ -177,16 +168,42 @@ def _trainer(
         callbacks=[],
         trunk=trunk,
     )
+    _add_callbacks(trainer, learner, config, context, run)
+    return trainer
+
+
+def _trunk(
+    learner: Learner,
+    lessons: Lessons,
+    config: TrainingConfig,
+    objective: Objective,
+    context: Context,
+    collate: Collate,
+) -> Trunk:
+    store = ActivationStore(context.cache / "activations", config.reuse_gb)
+    return Trunk(
+        learner.model,
+        {TRAIN: lessons.train, VALIDATION: lessons.validation},
+        collate,
+        context.numerics,
+        whole=_whole(learner, config, objective),
+        store=store if config.reuse else None,
+    )
+
+
+def _add_callbacks(
+    trainer: StageTrainer, learner: Learner, config: TrainingConfig, context: Context, run: _Run
+) -> None:
+    """Add what happens during training; what evaluates comes last and sees all of it."""
     if config.unfreeze:
         unfreezer = Unfreezer(learner.model, config.unfreeze, run.steps.total)
-        trainer.add_callback(Unfreeze(unfreezer, trunk))
+        trainer.add_callback(Unfreeze(unfreezer, trainer.trunk))
     if learner.masks is not None:
         trainer.add_callback(Sparsify(learner.masks))
-    if adapted is not None and adapted.tuner is not None:
-        trainer.add_callback(Allocate(adapted.tuner))
+    if learner.adapted is not None and learner.adapted.tuner is not None:
+        trainer.add_callback(Allocate(learner.adapted.tuner))
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
     trainer.add_callback(EvaluateAt(run.steps, run.told))
-    return trainer
 
 
 def _whole(learner: Learner, config: TrainingConfig, objective: Objective) -> bool:

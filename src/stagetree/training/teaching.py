@@ -193,16 +193,28 @@ def columns(role: str, stage: str, found: Sequence[str], labels: Sequence[str]) 
         return None
     if set(labels) <= set(found):
         return [list(found).index(label) for label in labels]
-    raise ModelError(other_labels(role, stage, found, labels))
+    raise ModelError(_other_labels(role, stage, found, labels))
 
 
-def other_labels(role: str, stage: str, found: Sequence[str], labels: Sequence[str]) -> str:
-    """Say in which labels two models differ."""
+def check_labels(role: str, stage: str, found: Sequence[str], labels: Sequence[str]) -> None:
+    """Check that a model has the labels of its task, in their order.
+
+    Raises:
+        ModelError: It does not; says in which they differ.
+    """
+    if list(found) != list(labels):
+        raise ModelError(_other_labels(role, stage, found, labels))
+
+
+def _other_labels(role: str, stage: str, found: Sequence[str], labels: Sequence[str]) -> str:
     lacking = [label for label in labels if label not in found]
     extra = [label for label in found if label not in labels]
+    differing = f"it lacks {lacking or 'none'} and has {extra or 'none'} beside"
+    if not lacking and not extra:
+        differing = f"it has them in another order, {list(found)}"
     return (
-        f"expected the {role} of {stage!r} to have the labels {list(labels)} but it lacks "
-        f"{lacking or 'none'} and has {extra or 'none'} beside; train it on the same task and data"
+        f"expected the {role} of {stage!r} to have the labels {list(labels)} but {differing}; "
+        "train it on the same task and data"
     )
 
 
