@@ -23,51 +23,62 @@ if TYPE_CHECKING:
 _PANEL = "Post-processing"
 
 
+ModelDir = Annotated[
+    str, typer.Argument(help="Model directory, or the signature of a stored result.")
+]
+Inputs = Annotated[str, typer.Argument(help="File of inputs; - for standard input.")]
+Kind = Annotated[
+    str | None,
+    typer.Option("--format", help="jsonl, csv, tsv or text; by default the suffix tells."),
+]
+TextColumn = Annotated[str, typer.Option(help="Name of the field or column that is the text.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File to write, whole or not at all.")
+]
+OutputFormat = Annotated[
+    str | None, typer.Option(help="jsonl or csv; by default the suffix of --output tells.")
+]
+Batch = Annotated[int, typer.Option(min=1, help="Inputs a forward pass.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+MaxLength = Annotated[
+    int | None, typer.Option(min=3, help="Longest row in sub-words; at most the model's.")
+]
+Words = Annotated[
+    str | None,
+    typer.Option(help="How raw text becomes words (ner): conll (default), simple, spaces."),
+]
+Threshold = Annotated[
+    float,
+    typer.Option(help="Less sure entities become O, labels --fallback.", rich_help_panel=_PANEL),
+]
+Fallback = Annotated[
+    str | None, typer.Option(help="Label below the threshold; else null.", rich_help_panel=_PANEL)
+]
+Scores = Annotated[
+    bool, typer.Option("--scores", help="Give every label's score.", rich_help_panel=_PANEL)
+]
+Rules = Annotated[
+    Path | None, typer.Option(help="YAML file of rules for entities.", rich_help_panel=_PANEL)
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="JSON lines, as by default.")]
+
+
 def predict(
-    model_dir: Annotated[
-        str, typer.Argument(help="Model directory, or the signature of a stored result.")
-    ],
-    file: Annotated[str, typer.Argument(help="File of inputs; - for standard input.")] = "-",
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", help="jsonl, csv, tsv or text; by default the suffix tells."),
-    ] = None,
-    text_column: Annotated[
-        str, typer.Option(help="Name of the field or column that is the text.")
-    ] = "text",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write, whole or not at all.")
-    ] = None,
-    output_format: Annotated[
-        str | None, typer.Option(help="jsonl or csv; by default the suffix of --output tells.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Inputs a forward pass.")] = 32,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    max_length: Annotated[
-        int | None, typer.Option(min=3, help="Longest row in sub-words; at most the model's.")
-    ] = None,
-    words: Annotated[
-        str | None,
-        typer.Option(help="How raw text becomes words (ner): conll (default), simple, spaces."),
-    ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(
-            help="Less sure entities become O, labels --fallback.", rich_help_panel=_PANEL
-        ),
-    ] = 0.0,
-    fallback: Annotated[
-        str | None,
-        typer.Option(help="Label below the threshold; else null.", rich_help_panel=_PANEL),
-    ] = None,
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Give every label's score.", rich_help_panel=_PANEL)
-    ] = False,
-    rules: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of rules for entities.", rich_help_panel=_PANEL),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, as by default.")] = False,
+    model_dir: ModelDir,
+    file: Inputs = "-",
+    kind: Kind = None,
+    text_column: TextColumn = "text",
+    output: Output = None,
+    output_format: OutputFormat = None,
+    batch_size: Batch = 32,
+    threads: Threads = None,
+    max_length: MaxLength = None,
+    words: Words = None,
+    threshold: Threshold = 0.0,
+    fallback: Fallback = None,
+    scores: Scores = False,
+    rules: Rules = None,
+    as_json: JsonLines = False,
     root: Root = None,
 ) -> None:
     """Predict labels or entities of new texts with a model of any form.
@@ -84,27 +95,22 @@ def predict(
     """
     from stagetree.cli.rules import read_rules
     from stagetree.tasks.prediction import PredictOptions
-
-    source, target = _formats(file, kind, output, output_format, as_json)
-    options = PredictOptions(
-        threshold=threshold,
-        fallback=fallback,
-        scores=scores,
-        rules=read_rules(rules) if rules is not None else (),
-        words=words,
-    )
-    runner, predictor = _opened(_place(model_dir, root), threads, max_length, options)
     from stagetree.training.prediction import predictions
 
+    source, target = _formats(file, kind, output, output_format, as_json)
+    given = read_rules(rules) if rules is not None else ()
+    options = PredictOptions(threshold, fallback, scores, given, words)
+    runner, predictor = _opened(_place(model_dir, root), threads, max_length, options)
     counts = _Counts()
     with (
         _lines(file) as lines,
         _target(output) as stream,
         runner.limited(threads) if threads else contextlib.nullcontext(),
     ):
-        write = outputs.writer(stream, target)
         found = inputs.read(lines, file, source, text_column)
-        for answer in predictions(runner, predictor, found, batch_size, live=file == "-"):
+        answers = predictions(runner, predictor, found, batch_size, live=file == "-")
+        write = outputs.writer(stream, target)
+        for answer in answers:
             counts.add(answer.place, answer.fault)
             if not answer.fault:
                 write(answer.record)
