@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from stagetree.pipeline import expected
 from stagetree.pipeline.compose import compose
 
-PLACE = Path(os.environ.get("STAGETREE_PROJECT", Path(__file__).parents[2])) / "experiments"
+PLACE = Path(__file__).parents[2] / "experiments"
 FILES = sorted(PLACE.glob("*.yaml"))
 HOURS = 3
 
