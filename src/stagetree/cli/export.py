@@ -156,10 +156,10 @@ def _scores(origin: Origin, experiment: Experiment) -> tuple[str, str]:
 
     Seeds that ``stagetree confirm`` ran are counted if they are more than the trial's own.
     """
-    confirmed = confirmation(origin.directory, origin.row.number)
+    confirmed = confirmation(origin.directory, origin.row.number, origin.metrics[0])
     if confirmed is not None and len(confirmed[0]) > len(experiment.pipeline.seeds):
         values, seeds = confirmed
-        shown = ", ".join(map(str, seeds)) or str(len(values))
+        shown = ", ".join(map(str, seeds))
         return f"{origin.metrics[0]} {_spread(values)}", f"{shown} (confirmed)"
     by_seed = _by_seed(origin.row, experiment)
     columns = zip(*by_seed, strict=True) if by_seed else ((value,) for value in origin.row.values)
@@ -180,19 +180,23 @@ def _spread(values: Sequence[float]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {score(stdev(values))}"
 
 
-def confirmation(directory: Path, number: int) -> tuple[list[float], list[int]] | None:
-    """Return a trial's scores and seeds from what ``stagetree confirm`` left in its study.
+def confirmation(directory: Path, number: int, metric: str) -> tuple[list[float], list[int]] | None:
+    """Return a trial's scores and seeds from the newest record of ``stagetree confirm``.
 
-    ``None`` where it was not confirmed, or the file says it in a way that is not understood.
+    ``None`` where it was not confirmed by this metric, or the record is not understood.
     """
     try:
         plain = json.loads((directory / "confirm.json").read_text(encoding="utf-8"))
-        found = next(one for one in plain["candidates"] if one["trial"] == number)
-        scores = [float(value) for value in found["scores"]]
-        seeds = [int(seed) for seed in found.get("seeds", [])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        last = [
+            (confirmed["seeds"], one["values"])
+            for confirmed in plain["confirmations"]
+            for one in confirmed["candidates"]
+            if one["trial"] == number and confirmed["metric"] == metric and one["values"]
+        ][-1]
+        seeds, values = [int(seed) for seed in last[0]], [float(value) for value in last[1]]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    return (scores, seeds) if scores else None
+    return (values, seeds) if len(values) == len(seeds) else None
 
 
 def _seeds(experiment: Experiment) -> str:

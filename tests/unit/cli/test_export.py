@@ -53,8 +53,14 @@ def test_over_several_seeds_it_is_mean_and_deviation(exported) -> None:
 
 
 def test_a_confirmation_with_more_seeds_counts_instead(exported, tmp_path: Path) -> None:
-    found = {"candidates": [{"trial": 4, "scores": [0.4, 0.6], "seeds": [7, 8]}]}
-    (tmp_path / "confirm.json").write_text(json.dumps(found))
+    default = {"trial": None, "values": [0.1, 0.1]}
+    found = [
+        {"metric": "f1", "seeds": [1, 2], "candidates": [default, {"trial": 4, "values": [0, 0]}]},
+        {"metric": "f1", "seeds": [7, 8], "candidates": [{"trial": 4, "values": [0.4, 0.6]}]},
+        {"metric": "f1", "seeds": [7, 8], "candidates": [default, {"trial": 4, "values": []}]},
+        {"metric": "bytes", "seeds": [7, 8], "candidates": [{"trial": 4, "values": [1, 2]}]},
+    ]
+    (tmp_path / "confirm.json").write_text(json.dumps({"confirmations": found}))
     assert exported([], [0.5])[4:6] == [
         "f1 0.5000 ± 0.1414 (validation, debug=short)",
         "7, 8 (confirmed)",
@@ -62,8 +68,10 @@ def test_a_confirmation_with_more_seeds_counts_instead(exported, tmp_path: Path)
     assert exported([1, 2, 3], [0.5, 0.6, 0.7])[5] == "1, 2, 3"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"candidates": [{"trial": 4}]}', "null"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", '{"confirmations": [{"seeds": [1], "candidates": [{"trial": 4}]}]}']
+)
 def test_a_confirmation_that_is_not_understood_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "confirm.json").write_text(text)
-    assert confirmation(tmp_path, 4) is None
-    assert confirmation(tmp_path / "none", 4) is None
+    assert confirmation(tmp_path, 4, "f1") is None
+    assert confirmation(tmp_path / "none", 4, "f1") is None
