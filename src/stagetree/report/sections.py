@@ -226,6 +226,6 @@ def _export(view: StudyView, detail: TrialRow, name: str) -> str:
 
 
 def _predict(detail: TrialRow) -> str:
-    if not detail.stages:
+    if not detail.stages or not detail.stages[-1].model_dir:  # none, or freed
         return ""
     return f"stagetree predict {shlex.quote(detail.stages[-1].model_dir)} FILE"

@@ -155,7 +155,7 @@ class WandbTracker(Tracker):
         importances = dict(summary.importances())
         self._tell(lambda run: tell_study(run, summary, importances))
         best = summary.best
-        if self.config.model and best is not None and best.stages:
+        if self.config.model and best is not None and best.stages and best.stages[-1].model_dir:
             model = Path(best.stages[-1].model_dir)
             self._tell(lambda run: log_model(run, model, summary.name), _COPYING)
         self._tell(lambda run: close_run(run, 0, self.config), None)
