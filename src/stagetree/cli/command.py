@@ -8,6 +8,7 @@ from stagetree import __version__
 from stagetree.cli import (
     assets,
     compare,
+    confirm,
     dashboard,
     plan,
     predict,
@@ -30,6 +31,7 @@ app.command("studies")(studies.studies)
 app.command("trials")(studies.trials)
 app.command("best")(studies.best)
 app.command("report")(report.report)
+app.command("confirm")(confirm.confirm)
 app.command("plan")(plan.plan)
 app.command("compare")(compare.compare)
 app.command("dashboard")(dashboard.dashboard)

@@ -68,7 +68,7 @@ def from_command(command: str) -> Experiment:
     Raises:
         ConfigError: It is no line of this project's ``run.py``, or it does not compose today.
     """
-    words = _overrides(command)
+    words = overrides(command)
     with commandline.explained(words):
         config = commandline.compose_here(words, with_hydra=True)
         groups = _groups(config)
@@ -110,7 +110,7 @@ def search_line(words: Sequence[str]) -> str:
     return shlex.join(["python", "run.py", "-m", *kept.values()])
 
 
-def _overrides(command: str) -> list[str]:
+def overrides(command: str) -> list[str]:
     """Return the overrides of a command line.
 
     Raises:
