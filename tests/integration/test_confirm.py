@@ -86,6 +86,10 @@ def test_a_study_is_confirmed_once_whatever_interrupts_it(command, command_at, p
         assert (one["values"], one["interval"]) == (other["values"], other["interval"])
     assert again["test"]["candidates"] == found["test"]["candidates"]
 
+    page = Path(command.json("report", "s", "--no-charts")["report"]).read_text()
+    assert "Confirmed over new seeds" in page
+    assert "Not confirmed yet" not in page
+
     fewer = (*LINE[:3], "1", *LINE[4:])
     other = command.json(*fewer)
     assert other["test"]["status"] == "refused"

@@ -10,7 +10,8 @@ import typer
 
 from stagetree.cli.options import AsJson, Root, StudyName, directory, show
 from stagetree.cli.studies import Storage
-from stagetree.core.errors import ConfigError, Fault
+from stagetree.core import confirmations
+from stagetree.core.errors import ConfigError, Fault, StagetreeError
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -113,7 +114,18 @@ def look(study: Study, home: Path, root: Path, *, charts: bool = True) -> StudyV
         figures=drawn.figures if drawn else (),
         left_out=drawn.left_out if drawn else (),
         updated=f"{max(ended):%Y-%m-%d %H:%M}" if ended else "",
+        confirmed=_confirmed(home),
     )
+
+
+def _confirmed(home: Path) -> list[str]:
+    """Return the sentences of the newest confirmation, if there is one that can be read."""
+    try:
+        found = confirmations.read(home)
+        said = [str(line) for line in found[-1]["verdict"]] if found else []
+    except (StagetreeError, LookupError, TypeError):
+        return []
+    return [line if line.endswith(".") else f"{line}." for line in said]
 
 
 def _drawn(study: Study) -> Drawn:
