@@ -127,7 +127,8 @@ def test_a_collection_killed_at_any_moment_leaves_each_result_whole_or_gone(star
     assert list(store.records()) == []
     assert len(list(store.freed())) == 40
     assert list((store.root / "partial").iterdir()) == []
-    assert [path.name for path in (store.root / "locks").iterdir()] == []
+    # Killed while it gave a lease back, it leaves litter that goes in a week, but no lease.
+    assert list((store.root / "locks").glob("*.lock")) == []
 
 
 def test_two_collections_at_once_free_each_result_once(start, store) -> None:
