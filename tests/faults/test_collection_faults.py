@@ -31,7 +31,7 @@ store = Store(Path(sys.argv[1]), heartbeat=0.1, grace=2.0)
 COLLECT = (
     PRELUDE
     + """
-found = judge(store, Kept(), older_than=0.0, inputs=False)
+found = judge(store, Kept, older_than=0.0, inputs=False)
 print("judged", flush=True)
 print(collect(store, found), flush=True)
 """
@@ -122,7 +122,7 @@ def test_a_collection_killed_at_any_moment_leaves_each_result_whole_or_gone(star
             assert record is None or (store.model_dir(signature) / "model.bin").exists()
             assert store.recall(signature) is not None
         assert not (store.root / "quarantine").exists()
-    collect(store, judge(store, Kept(), older_than=0.0, inputs=False))
+    collect(store, judge(store, Kept, older_than=0.0, inputs=False))
     store.clean_partial()
     assert list(store.records()) == []
     assert len(list(store.freed())) == 40
@@ -145,7 +145,7 @@ def test_who_holds_a_result_finds_it_to_the_end(start, store) -> None:
     readers = [start(RUNS, store.root, 6) for _ in range(2)]
     freed = 0
     while any(reader.poll() is None for reader in readers):
-        freed += collect(store, judge(store, Kept(), older_than=0.0, inputs=False))
+        freed += collect(store, judge(store, Kept, older_than=0.0, inputs=False))
     ends = [reader.communicate() for reader in readers]
     assert [reader.returncode for reader in readers] == [0, 0], ends
     counts = [tuple(map(int, output.split())) for output, _ in ends]
@@ -158,10 +158,10 @@ def test_who_is_killed_holds_nothing_any_more(start, store) -> None:
     fill(store, 1)
     holder = start(HOLD, store.root)
     assert said(holder) == "holding"
-    (verdict,) = judge(store, Kept(), older_than=0.0, inputs=False)
+    (verdict,) = judge(store, Kept, older_than=0.0, inputs=False)
     assert (verdict.keep, verdict.reason) == (True, "in use")
     holder.kill()
     holder.wait()
-    (verdict,) = judge(store, Kept(), older_than=0.0, inputs=False)
+    (verdict,) = judge(store, Kept, older_than=0.0, inputs=False)
     assert not verdict.keep
     assert collect(store, [verdict]) > 50_000

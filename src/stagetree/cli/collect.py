@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,8 +53,9 @@ def gc(
     place = directory(root)
     store = Store(place / "store")
     experiments = project.root() / "experiments"
-    kept = everything(place / "studies", place / "outputs", experiments, keep_best)
-    verdicts = collect.judge(store, kept, older_than=seconds, inputs=keep_inputs)
+    places = (place / "studies", place / "outputs", experiments)
+    look = functools.partial(everything, *places, keep_best)
+    verdicts = collect.judge(store, look, older_than=seconds, inputs=keep_inputs)
     litter = collect.leavings_of(store, seconds, dry=not yes)
     freed = collect.collect(store, verdicts) + sum(litter.values()) if yes else 0
     reasons = _by_reason(verdicts, litter)

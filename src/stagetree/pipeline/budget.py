@@ -69,7 +69,8 @@ class Budget:
             lease.release()
 
     def _evict(self, sizes: Mapping[str, int]) -> int:
-        stay = {**self._kept().reasons, **dict.fromkeys(self._store.used(), "in use")}
+        held = dict.fromkeys(self._store.used(), "in use")
+        stay = {**self._kept().reasons, **held}  # asked last: it knows what was just let go of
         total, freed = sum(sizes.values()), 0
         for candidate in self._candidates(sizes, stay):
             if total - freed <= LOW_WATER * self._limit:

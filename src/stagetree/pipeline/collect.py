@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stagetree.core.kept import Kept
@@ -38,22 +38,27 @@ class Verdict:
     last_used: int
 
 
-def judge(store: Store, kept: Kept, *, older_than: float, inputs: bool) -> list[Verdict]:
+def judge(
+    store: Store, look: Callable[[], Kept], *, older_than: float, inputs: bool
+) -> list[Verdict]:
     """Return what would become of every stored result, largest first; touches nothing.
 
     Args:
         store: The store.
-        kept: What studies, experiments and single runs refer to.
+        look: Says what studies, experiments and single runs refer to. It is asked after the
+            store: what a worker lets go of in between is found in its study.
         older_than: Results that were used in the last so many seconds stay.
         inputs: Whether what a kept result was made from stays, too: a result opens without it,
             but another one can then be made from it without computing it again.
     """
     records = {record.signature: record for record in store.records()}
-    stay = {**kept.reasons, **dict.fromkeys(store.used(), "in use")}
+    used = {signature: store.last_used(signature) for signature in records}
+    held = dict.fromkeys(store.used(), "in use")
+    kept = look()
+    stay = {**kept.reasons, **held}
     if inputs:
         for signature in _ancestors(records, stay):
             stay.setdefault(signature, "input of a kept result")
-    used = {signature: store.last_used(signature) for signature in records}
     now = time.time()
     verdicts = []
     for signature, record in records.items():

@@ -33,7 +33,7 @@ def put(store: Store, name: str, *inputs: str, shared: bool = False, size: int =
 
 def verdicts(store: Store, kept: Kept, **options: object) -> dict[str, tuple[bool, str]]:
     asked = {"older_than": 0.0, "inputs": False, **options}
-    found = judge(store, kept, **asked)  # type: ignore[arg-type]
+    found = judge(store, lambda: kept, **asked)  # type: ignore[arg-type]
     return {verdict.signature: (verdict.keep, verdict.reason) for verdict in found}
 
 
@@ -72,7 +72,7 @@ def test_answers_stay_with_a_teacher_that_is_in_use_not_with_one_that_is_kept(st
 def test_a_freed_result_is_a_miss_and_its_record_stays(store: Store) -> None:
     kept, gone = put(store, "kept"), put(store, "gone")
     reasons = Kept({kept: "best of s"})
-    found = judge(store, reasons, older_than=0.0, inputs=False)
+    found = judge(store, lambda: reasons, older_than=0.0, inputs=False)
     size = store.size(gone)
     assert collect(store, found) == size > 1000
     assert store.get(gone) is None
@@ -88,7 +88,7 @@ def test_a_freed_result_is_a_miss_and_its_record_stays(store: Store) -> None:
 
 def test_what_came_into_use_since_it_was_judged_stays(store: Store) -> None:
     signature = put(store, "a")
-    found = judge(store, Kept(), older_than=0.0, inputs=False)
+    found = judge(store, Kept, older_than=0.0, inputs=False)
     with store.using([signature]):
         assert collect(store, found) == 0
     assert collect(store, found) == 0  # it was used since, though nobody does now

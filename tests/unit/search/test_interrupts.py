@@ -1,4 +1,3 @@
-import os
 import signal
 
 import pytest
@@ -15,7 +14,7 @@ def test_a_signal_waits_for_the_end_of_a_write(number: int, error: type[BaseExce
     written = []
     with Interrupts() as interrupts, pytest.raises(error), interrupts.shield():
         with interrupts.shield():
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)  # in this thread, and at once
             written.append("half")
         written.append("whole")
     assert written == ["half", "whole"]
@@ -24,5 +23,4 @@ def test_a_signal_waits_for_the_end_of_a_write(number: int, error: type[BaseExce
 
 def test_outside_of_writes_a_signal_is_raised_at_once() -> None:
     with Interrupts(), pytest.raises(Terminated):
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        signal.raise_signal(signal.SIGTERM)
