@@ -3,7 +3,8 @@ r"""What distillation, pruning and int8 keep of a fine-tuned model, and what the
 Two questions, each with its own runs of ``run.py`` (stages that both need are trained once):
 
 - *student*: does a student of half the layers keep its teacher's score, and does it beat the same
-  student trained as long on the same labels without a teacher (``alpha=0``)?
+  student trained as long on the same labels without a teacher: from the pretrained model's layers,
+  and from the teacher's own (``alpha=0``)?
 - *chain*: fine-tune, prune (layers, heads, feed-forward), repair by distillation, int8: how much of
   the score, the size and the latency of the fine-tuned fp32 model remains?
 
@@ -28,10 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import AutoModel, AutoTokenizer
 
 from machine import describe, table
+from stagetree.data import assets
 from stagetree.models.load import load
 from stagetree.models.runner import Runner
+from stagetree.models.student import select_layers, spread
 
 TEACHER = (
     "stages.finetune.learning_rate=5e-4",
@@ -88,19 +92,28 @@ def latencies(runners: Sequence[Runner]) -> list[float]:
 def students(root: Path, data: Sequence[str], seed: int, more: Sequence[str]) -> list[str]:
     """Return a row of the student's table."""
     line = ("stage=distill", f"seed={seed}", *data, *TEACHER, *STUDENT)
+    pretrained = shallow(root)
+    own = [word.replace(".distill.", ".finetune.") for word in STUDENT]
+    untaught = run(root, "stage=finetune", f"seed={seed}", *data, *own, f"model.name={pretrained}")
     alone = run(root, *line, "stages.distill.alpha=0")
     taught = run(root, *line, *more)
     metric = next(name for name in ("f1", "macro_f1") if name in alone["distill"]["metrics"])
-    teacher, plain, best = (
-        row["metrics"][metric] for row in (alone["finetune"], alone["distill"], taught["distill"])
-    )
-    return [
-        str(seed),
-        f"{teacher:.4f}",
-        f"{plain:.4f} ({plain / teacher:.1%})",
-        f"{best:.4f} ({best / teacher:.1%})",
-        f"{best - plain:+.4f}",
-    ]
+    rows = (untaught["finetune"], alone["distill"], taught["distill"])
+    teacher = alone["finetune"]["metrics"][metric]
+    scores = [row["metrics"][metric] for row in rows]
+    gains = [f"{scores[-1] - score:+.4f}" for score in scores[:-1]]
+    return [str(seed), f"{teacher:.4f}", *(f"{x:.4f} ({x / teacher:.1%})" for x in scores), *gains]
+
+
+def shallow(root: Path) -> Path:
+    """Return a directory with the pretrained model's layers that a student of half of them has."""
+    place = (root / "shallow").resolve()
+    if not place.is_dir():
+        source = assets.fetch("minilm_l6")
+        model = AutoModel.from_pretrained(source)
+        select_layers(model, spread(6, 3)).save_pretrained(place)
+        AutoTokenizer.from_pretrained(source).save_pretrained(place)
+    return place
 
 
 def chains(
@@ -147,7 +160,7 @@ def main() -> None:
         ),
     }
     headers = {
-        "student": ["seed", "teacher", "student alone", "student taught", "gain"],
+        "student": ["seed", "teacher", "untaught", "teacher's layers", "taught", "gain", "gain"],
         "chain": ["seed", "int8 by", "fp32", "int8", "MB (times)", "ms (times)"],
     }
     for name, part in parts.items():
