@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from stagetree.core.errors import Fault
 from stagetree.tracking.base import Tracker, TrackerConfig
 from stagetree.tracking.flat import stage_key
+from stagetree.tracking.pace import Pace, of_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,7 @@ class Mirror(Tracker):
         self.reused = False
         self._on = False
         self._objectives: list[str] = []
-        self._steps: dict[str, int] = {}
-        self._logged: dict[str, float] = {}
+        self._pace = Pace(config.step_seconds)
 
     @classmethod
     def check(cls, config: Any) -> list[Fault]:
@@ -95,18 +94,12 @@ class Mirror(Tracker):
     def stage_started(self, stage: StageInfo) -> None:
         """Begin the stage's series."""
         self.reused |= stage.reused
-        self._logged.pop(stage.name, None)
+        self._pace.begin(stage)
 
     def stepped(self, stage: StageInfo, step: int, total: int, logs: Mapping[str, float]) -> None:
         """Log training steps, not more often than ``step_seconds``."""
-        self._steps[stage.name] = step
-        now = time.monotonic()
-        last = self._logged.get(stage.name)
-        if last is not None and now - last < self.config.step_seconds and step < total:
-            return
-        self._logged[stage.name] = now
-        named = {("train_loss" if key == "loss" else key): value for key, value in logs.items()}
-        self._series(stage, step / max(total, 1), named)
+        if self._pace.due(stage, step, total):
+            self._series(stage, step / max(total, 1), of_training(logs))
 
     def evaluated(self, stage: StageInfo, fraction: float, metrics: Mapping[str, float]) -> None:
         """Log validation metrics."""
@@ -135,7 +128,7 @@ class Mirror(Tracker):
         key, percent = stage_key(stage), round(100 * fraction)
         named = {f"{key}_by_percent/{name}": value for name, value in values.items()}
         self._tell(lambda: self._log(named, percent))
-        step = self._steps.get(stage.name)
+        step = self._pace.steps.get(stage.name)
         if step is not None:
             stepwise = {f"{key}/{name}": value for name, value in values.items()}
             self._tell(lambda: self._log(stepwise, step))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stagetree.core.details import Details
 from stagetree.tracking.base import TRACKERS, Tracker, TrackerConfig
 from stagetree.tracking.flat import leaves, stage_key
+from stagetree.tracking.pace import Pace, of_training
 from stagetree.tracking.wandb_patience import PATIENCE, patience
 from stagetree.tracking.wandb_run import close_run, driven, identity, open_run
 from stagetree.tracking.wandb_session import Mode
@@ -91,8 +91,7 @@ class WandbTracker(Tracker):
         self._reused = False
         self._study: str | None = None
         self._last: StageOutcome | None = None
-        self._steps: dict[str, int] = {}
-        self._logged: dict[str, float] = {}
+        self._pace = Pace(config.step_seconds)
         self._axes: set[str] = set()
 
     def run_started(self, run: RunInfo) -> None:
@@ -106,19 +105,13 @@ class WandbTracker(Tracker):
     def stage_started(self, stage: StageInfo) -> None:
         """Give the stage its own axis."""
         self._reused |= stage.reused
-        self._logged.pop(stage.name, None)
+        self._pace.begin(stage)
         self._define_axis(stage_key(stage))
 
     def stepped(self, stage: StageInfo, step: int, total: int, logs: Mapping[str, float]) -> None:
         """Log training steps, not more often than ``step_seconds``."""
-        self._steps[stage.name] = step
-        now = time.monotonic()
-        last = self._logged.get(stage.name)
-        if last is not None and now - last < self.config.step_seconds and step < total:
-            return
-        self._logged[stage.name] = now
-        named = {("train_loss" if key == "loss" else key): value for key, value in logs.items()}
-        self._log(stage, step / max(total, 1), named)
+        if self._pace.due(stage, step, total):
+            self._log(stage, step / max(total, 1), of_training(logs))
 
     def evaluated(self, stage: StageInfo, fraction: float, metrics: Mapping[str, float]) -> None:
         """Log validation metrics at their place on the stage's axis."""
@@ -171,8 +164,8 @@ class WandbTracker(Tracker):
         prefix = stage_key(stage)
         row = {f"{prefix}/{key}": value for key, value in values.items()}
         row[f"{prefix}/fraction"] = fraction
-        if stage.name in self._steps:
-            row[f"{prefix}/step"] = self._steps[stage.name]
+        if stage.name in self._pace.steps:
+            row[f"{prefix}/step"] = self._pace.steps[stage.name]
         self._tell(lambda run: run.log(row))
 
     def _conclude(self, run: Any, status: str, summary: Mapping[str, object]) -> None:
