@@ -62,21 +62,35 @@ def importances(study: Study) -> list[Importances]:
     stages' hyperparameters. Trials that share the stage's result count once, and trials pruned
     or failed in a later stage count too. The same study always gives the same numbers.
     """
-    rows = [row for row in results.rows(study) if row.copy_of is None]
+    rows = _originals(study)
     distributions = distributions_of(study.get_trials(deepcopy=False))
     stages = stages_of(rows)
-    metrics, directions = metrics_of(study), directions_of(study)
+    metric, direction = metrics_of(study)[0], directions_of(study)[0]
+    found = of_objectives(study)
+    if len(stages) > 1:
+        for stage in stages:
+            measured = _at_stage(rows, stage, metric, stages)
+            about = Importances(metric, stage)
+            found.append(_importances(about, measured, distributions, direction, stages))
+    return found
+
+
+def of_objectives(study: Study) -> list[Importances]:
+    """Return the first part of :func:`importances`: of each objective."""
+    rows = _originals(study)
+    distributions = distributions_of(study.get_trials(deepcopy=False))
+    stages, directions = stages_of(rows), directions_of(study)
     found: list[Importances] = []
-    for place, metric in enumerate(metrics):
+    for place, metric in enumerate(metrics_of(study)):
         measured = [_Result(row.params, row.values[place]) for row in rows if _complete(row)]
         about = Importances(metric)
         found.append(_importances(about, measured, distributions, directions[place], stages))
-    if len(stages) > 1:
-        for stage in stages:
-            measured = _at_stage(rows, stage, metrics[0], stages)
-            about = Importances(metrics[0], stage)
-            found.append(_importances(about, measured, distributions, directions[0], stages))
     return found
+
+
+def _originals(study: Study) -> list[TrialRow]:
+    """Return the trials that are no copies of others."""
+    return [row for row in results.rows(study) if row.copy_of is None]
 
 
 def stages_of(rows: Iterable[TrialRow]) -> list[str]:

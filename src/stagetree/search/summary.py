@@ -50,4 +50,4 @@ def _without_hydra(config: DictConfig) -> Mapping[str, object]:
 
 def _importances(study: Study) -> Mapping[str, float]:
     """Return the share of each hyperparameter in the first objective; empty when unknown."""
-    return importance.importances(study)[0].shares
+    return importance.of_objectives(study)[0].shares
