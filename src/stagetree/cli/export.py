@@ -13,8 +13,8 @@ from statistics import fmean, stdev
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from stagetree.core import atomic
-from stagetree.core.errors import ConfigError, Fault, nearest
+from stagetree.core import atomic, confirmations
+from stagetree.core.errors import ConfigError, Fault, StagetreeError, nearest
 from stagetree.core.trials import TrialRow
 from stagetree.pipeline import commandline, experiments
 from stagetree.pipeline.expected import line
@@ -186,15 +186,14 @@ def confirmation(directory: Path, number: int, metric: str) -> tuple[list[float]
     ``None`` where it was not confirmed by this metric, or the record is not understood.
     """
     try:
-        plain = json.loads((directory / "confirm.json").read_text(encoding="utf-8"))
         last = [
             (confirmed["seeds"], one["values"])
-            for confirmed in plain["confirmations"]
+            for confirmed in confirmations.read(directory)
             for one in confirmed["candidates"]
             if one["trial"] == number and confirmed["metric"] == metric and one["values"]
         ][-1]
         seeds, values = [int(seed) for seed in last[0]], [float(value) for value in last[1]]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (StagetreeError, ValueError, LookupError, TypeError):
         return None
     return (values, seeds) if len(values) == len(seeds) else None
 

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import TrialState
 
+from stagetree.core import confirmations
 from stagetree.core.errors import StagetreeError
 from stagetree.core.kept import Kept
 from stagetree.core.liveness import alive
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from stagetree.core.trials import TrialRow
 
 MULTIRUN = "multirun.yaml"
-CONFIRM = "confirm.json"
 _GRACE = 20.0
 
 
@@ -76,7 +76,7 @@ def of_study(directory: Path, kept: Kept, best: int, *, running: bool) -> None:
     reason = f"front of {name}" if len(study.directions) > 1 else f"best of {name}"
     for row in leaders(rows, directions_of(study), best):
         kept.add_run([(stage.name, stage.signature) for stage in row.stages], reason)
-    kept.add(references.named(directory / CONFIRM), f"confirmed in {name}")
+    kept.add(references.named(directory / confirmations.FILE), f"confirmed in {name}")
 
 
 def is_running(directory: Path) -> bool:
