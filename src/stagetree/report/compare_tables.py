@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from stagetree.core.numbers import short
 from stagetree.report import compare
-from stagetree.report.numbers import score, short
+from stagetree.report.numbers import score
 from stagetree.report.tables import UNICODE, marks
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from stagetree.core.numbers import short
 from stagetree.core.reporting import Reporter, RunInfo, StageInfo, StageOutcome
-from stagetree.report.numbers import duration, short
+from stagetree.report.numbers import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from stagetree.core.numbers import short
 from stagetree.core.trials import TrialRow
-from stagetree.report.numbers import duration, megabytes, score, short
+from stagetree.report.numbers import duration, megabytes, score
 from stagetree.report.tables import order, padded, parameters
 from stagetree.report.tree import outcome
 

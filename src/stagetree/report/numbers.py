@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from stagetree.core.numbers import short as short
+from stagetree.core.numbers import short
 
 
 def score(value: float | None) -> str:

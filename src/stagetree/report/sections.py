@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from stagetree.core.numbers import short
 from stagetree.core.trials import TrialRow
 from stagetree.report.colours import Scale, shade
 from stagetree.report.costs import Costs, StageCost, costs
 from stagetree.report.errors import error_kinds
 from stagetree.report.leaderboard import leaderboard
-from stagetree.report.numbers import duration, score, short
+from stagetree.report.numbers import duration, score
 from stagetree.report.quality import class_rows, matrix_rows, most_taken
 from stagetree.report.tree import grow
 from stagetree.report.tree_details import details

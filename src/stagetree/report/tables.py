@@ -14,8 +14,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from stagetree.core.numbers import short
 from stagetree.pipeline import seeds
-from stagetree.report.numbers import count, duration, megabytes, score, short
+from stagetree.report.numbers import count, duration, megabytes, score
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence

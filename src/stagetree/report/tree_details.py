@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from stagetree.core.numbers import short
 from stagetree.pipeline.record import Record
 from stagetree.report.leaderboard import EXTRAS
-from stagetree.report.numbers import count, duration, megabytes, score, short
+from stagetree.report.numbers import count, duration, megabytes, score
 from stagetree.report.tree import Node
 
 NAMED = 12

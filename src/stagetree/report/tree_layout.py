@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stagetree.report.numbers import duration, score, short
+from stagetree.core.numbers import short
+from stagetree.report.numbers import duration, score
 from stagetree.report.tree import FAILURE, Node
 
 COLUMN = 208
