@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from stagetree.core.lease import Lease
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.faults
 
@@ -70,24 +65,6 @@ for _ in range(100):
     with_lease.check()
     with_lease.release()
 """
-
-
-@pytest.fixture
-def start() -> Callable[..., subprocess.Popen[str]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def run(code: str, *words: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, words)],
-            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def said(process: subprocess.Popen[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -67,24 +66,6 @@ with store.open(NODE) as work:
 )
 
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start() -> Start:
-    started: list[subprocess.Popen[str]] = []
-
-    def run(code: str, *words: object, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*before, sys.executable, "-c", code, *map(str, words)], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture
