@@ -84,7 +84,7 @@ class StagetreeSweeperConf:
     heartbeat: float = 2.0
     grace: float = 20.0
     ignore: list[str] = field(
-        default_factory=lambda: ["paths", "store", "tracker", "progress", "threads"]
+        default_factory=lambda: ["paths", "store", "tracker", "progress", "threads", "resources"]
     )
     check: str | None = None
     finished: str | None = None

@@ -75,6 +75,30 @@ class StoreConfig:
     keep_best: int = 3
 
 
+class Strategy(Enum):
+    """How several processes share the training of one model."""
+
+    ddp = "ddp"
+    fsdp = "fsdp"
+
+
+@dataclass
+class ResourcesConfig:
+    """What one trial runs on.
+
+    Attributes:
+        gpus_per_trial: GPUs of a trial; ``null``: one where there are any.
+        processes_per_trial: Processes that train together in a trial; ``null``: one for each of
+            its GPUs, one where there are none.
+        strategy: ``ddp`` keeps the whole model in each process, ``fsdp`` shares it out, for
+            models that do not fit.
+    """
+
+    gpus_per_trial: int | None = None
+    processes_per_trial: int | None = None
+    strategy: Strategy = Strategy.ddp
+
+
 @dataclass
 class DebugConfig:
     """Limits laid over any run, to try it quickly; ``null`` is no limit.
@@ -109,6 +133,7 @@ class RootConfig:
         tracker: Where runs are mirrored to (group ``tracker``).
         paths: Where things are written.
         store: How much may be stored.
+        resources: What one trial runs on.
         debug: Limits for quick tries (group ``debug``).
         seed: Seed of everything random in the stages.
         seeds: Run once with each of these instead and return the mean; ``null``: once.
@@ -127,6 +152,7 @@ class RootConfig:
     tracker: Any = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     debug: DebugConfig = field(default_factory=DebugConfig)
     seed: int = 13
     seeds: list[int] | None = None
