@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stagetree.tasks.spans import Sentence, spans_of
+from stagetree.tasks.wording import say, text_of
 
 if TYPE_CHECKING:
-    from stagetree.tasks.examples import Answer, Examples
+    from stagetree.tasks.examples import Examples
 
-_TAG = re.compile(r"O|[BI]-.+")
 _LONG = 300
 """Characters of a text that are shown."""
 
@@ -106,46 +104,17 @@ def mcnemar(first_only: int, second_only: int) -> float:
     return float(binomtest(first_only, first_only + second_only, 0.5).pvalue)
 
 
-def say(answer: Answer, row: Mapping[str, Any] | None = None) -> str:
-    """Return an answer as a person says it.
-
-    >>> say(["O", "B-PERSON", "I-PERSON"], {"tokens": ["Ask", "Ada", "King"]})
-    'PERSON "Ada King"'
-    >>> say(["B-PERSON", "O"]), say(["O"]), say("good"), say(["mood", "good"])
-    ('PERSON [0:1]', 'no entity', 'good', 'mood: good')
-    """
-    if isinstance(answer, str):
-        return answer
-    if all(isinstance(item, str) and _TAG.fullmatch(item) for item in answer):
-        return _entities(answer, (row or {}).get("tokens"))
-    task, own = answer
-    return f"{task}: {say(own, row)}"
-
-
-def _entities(tags: Sequence[str], words: Sequence[str] | None) -> str:
-    spans = spans_of(tags, [1.0] * len(tags))
-    if words is None:
-        named = [f"{span.type} [{span.start}:{span.end}]" for span in spans]
-    else:
-        named = [f'{span.type} "{Sentence(words).cover(span)}"' for span in spans]
-    return ", ".join(named) or "no entity"
-
-
 def _shown(
     index: int, first: Examples, second: Examples, row: Mapping[str, Any] | None
 ) -> Disagreement:
     return Disagreement(
         index=index,
-        text=_text(row or {}),
+        text=_shortened(text_of(row or {})),
         gold=say(first.gold[index], row),
         first=say(first.predicted[index], row),
         second=say(second.predicted[index], row),
     )
 
 
-def _text(row: Mapping[str, Any]) -> str:
-    if row.get("tokens"):
-        text = " ".join(row["tokens"])
-    else:
-        text = " | ".join(str(row[name]) for name in ("text", "text_pair") if row.get(name))
+def _shortened(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
