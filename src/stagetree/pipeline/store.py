@@ -304,7 +304,7 @@ class Store:
             finally:
                 lease.release()
         if not dry:
-            leavings.clean_locks(self.root / "locks", _WEEK)
+            leavings.clean_locks(self.root / "locks", self._grace, _WEEK)
         return freed
 
     def _entry(self, signature: str) -> Path:
