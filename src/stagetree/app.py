@@ -24,6 +24,7 @@ from stagetree.pipeline import commandline, runner, schema
 from stagetree.pipeline.budget import Budget
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.nodes import Pipeline
+from stagetree.pipeline.opening import store_of
 from stagetree.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
         runner.limit_threads(cfg.threads)
     result = runner.run(
         pipeline,
-        Store(Path(cfg.paths.store)),
+        store_of(cfg),
         Path(cfg.paths.cache),
         _listeners(cfg, pipeline.objective.name),
         info,

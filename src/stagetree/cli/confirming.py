@@ -11,6 +11,7 @@ from stagetree.cli.reruns import Rerun
 from stagetree.core.errors import ConfigError, Fault, StagetreeError
 from stagetree.core.signature import digest
 from stagetree.pipeline.nodes import Pipeline
+from stagetree.pipeline.opening import store_of
 from stagetree.pipeline.store import Store
 from stagetree.search.candidates import Candidate, fresh_seeds
 
@@ -115,7 +116,7 @@ def prepare(question: Question) -> Plan:
     if len(runs) < 2:
         raise StagetreeError(_nothing(same))
     config, _ = reruns.load(next(iter(runs.values()))[0][0])
-    store, cache = Store(Path(config.paths.store)), Path(config.paths.cache)
+    store, cache = store_of(config), Path(config.paths.cache)
     kept = [one for one in asked if one.name in runs]
     return Plan(question, seeds, used, kept, same, runs, store, cache)
 

@@ -19,6 +19,7 @@ from stagetree.cli.options import AsJson, Root, show
 from stagetree.pipeline import commandline
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.cost import Cost, Costs
+from stagetree.pipeline.opening import store_of
 from stagetree.pipeline.sizes import Sizes
 from stagetree.pipeline.store import Store
 from stagetree.report.numbers import duration, megabytes
@@ -108,7 +109,9 @@ def _plan(words: list[str], multirun: bool) -> _Planned:
 
 def _planned(config: DictConfig, count: Callable[[Store], Forecast]) -> _Planned:
     """Return what is counted on the store of a configuration, and what it costs."""
-    store = Store(Path(config.paths.store))
+    store = store_of(config)
+    if store.remote is not None:
+        store.remote.listed()  # once, instead of a question for each result
     counted = count(store)
     return _Planned(
         study=None,

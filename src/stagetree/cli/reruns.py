@@ -24,6 +24,7 @@ from stagetree.core.trials import StageRow
 from stagetree.pipeline import commandline, runner
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.nodes import Pipeline
+from stagetree.pipeline.opening import store_of
 from stagetree.pipeline.store import Store
 from stagetree.tracking.record import SUMMARY
 
@@ -77,7 +78,7 @@ def stages(rerun: Rerun, pipeline: Pipeline, store: Store) -> list[StageRow] | N
         return None
     same = [row.signature for row in rows] == [node.signature for node in pipeline.nodes]
     done = found.get("status") == "complete" and same
-    return rows if done and store.has(rows[-1].signature) else None
+    return rows if done and store.here(rows[-1].signature) else None
 
 
 def run_all(reruns: Sequence[Rerun], workers: int, heard: Heard) -> None:
@@ -155,7 +156,7 @@ def perform(rerun: Rerun, *, brief: bool, threads: int | None = None) -> str:
         runner.limit_threads(int(limit))
     progress = [ConsoleProgress(pipeline.objective.name, brief=brief)] if config.progress else []
     listeners = Reporters([*trackers(config.tracker, Path(config.paths.root)), *progress])
-    store = Store(Path(config.paths.store))
+    store = store_of(config)
     try:
         runner.run(pipeline, store, Path(config.paths.cache), listeners, _info(rerun, config))
     except TrialFailed as error:

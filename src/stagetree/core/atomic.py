@@ -9,6 +9,8 @@ import os
 import secrets
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
+from stagetree.core import nfs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -42,6 +44,9 @@ def write_json(path: Path, value: object) -> None:
 
 def append_line(path: Path, text: str) -> None:
     r"""Append one line in a single write, so that lines of several processes never mix.
+
+    Of processes on one machine, that is: on a network file system two machines that append to one
+    file at once overwrite each other's lines, so each file has its one writer there.
 
     A torn last line, left by a writer that died, is closed first: it spoils only itself.
 
@@ -91,7 +96,7 @@ def _replacing(path: Path, mode: str, **options: str) -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        nfs.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -1,7 +1,8 @@
 """A lock with a heartbeat for processes on any machines that share a directory.
 
-It relies on exclusive creation and on rename only, never on ``flock``, so it works on network
-file systems. No clocks of different machines are compared.
+It relies on exclusive creation, on rename, and on a file that is opened showing what was last
+written out (close-to-open); never on ``flock``, so it works on network file systems. No clocks of
+different machines are compared.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from stagetree.core import nfs
 from stagetree.core.errors import StagetreeError
 from stagetree.core.liveness import content, forget, is_stale, look
 
@@ -96,26 +98,36 @@ class Lease:
 
     def held(self) -> bool:
         """Return whether the file still says that the lease is ours; reads it each time."""
-        if self._file is None:
-            return False
         try:
-            seen = look(self.path)
+            return self._file is not None and self._reads_ours()
         except OSError:
             return False
-        return seen is not None and seen.token == self._token
 
     def check(self) -> None:
-        """Make sure that the lease is still ours.
+        """Make sure that the lease is still ours; waits for a server that is away for a moment.
 
         Raises:
-            LeaseLost: It is not; what was done under it must not be made visible.
+            LeaseLost: It is not, or nobody could tell for ``grace`` seconds; what was done under
+                it must not be made visible.
         """
-        if not self.held():
-            raise LeaseLost(
-                f"expected to hold {self.path} but another process has taken it over (this one "
-                f"gave no sign of life for more than {self.grace:g} s). Its result counts, ours "
-                "is dropped; run again to use it."
-            )
+        end = time.monotonic() + self.grace
+        while True:
+            try:
+                if self._file is not None and self._reads_ours():
+                    return
+                break
+            except OSError as error:
+                if time.monotonic() > end:
+                    raise LeaseLost(
+                        f"expected to hold {self.path} but it cannot be read for {self.grace:g} s "
+                        f"({error}), so another process may have taken it over; run again."
+                    ) from error
+                time.sleep(min(self.heartbeat, 0.5))
+        raise LeaseLost(
+            f"expected to hold {self.path} but another process has taken it over (this one "
+            f"gave no sign of life for more than {self.grace:g} s). Its result counts, ours "
+            "is dropped; run again to use it."
+        )
 
     def release(self) -> None:
         """Give the lease back; does nothing when it is not held, and never raises OSError.
@@ -179,19 +191,24 @@ class Lease:
         try:
             if file.write(text) != len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.utime(file.fileno())  # other machines shall not see an empty file until we beat
+            ours = self._reads_ours()
         except BaseException:
             file.close()
             with contextlib.suppress(OSError):
                 self.path.unlink()
             raise
-        self._file = file
-        if not self.held():  # paused since the creation for so long that somebody evicted it
-            self._file = None
+        if not ours:  # paused since the creation for so long that somebody evicted it
             file.close()
             return False
+        self._file = file
         forget(self.path)
         _heart.keep(self)
         return True
+
+    def _reads_ours(self) -> bool:
+        seen = look(self.path)
+        return seen is not None and seen.token == self._token
 
     def _content(self) -> bytes:
         return content(self._token, self._counter, self.heartbeat)
@@ -200,7 +217,7 @@ class Lease:
 def _open_new(path: Path) -> BinaryIO | None:
     """Create ``path`` and open it unbuffered, or return ``None`` when it exists."""
     try:
-        return path.open("xb+", buffering=0)
+        return nfs.again(lambda: path.open("xb+", buffering=0))
     except FileExistsError:
         return None
 
@@ -239,9 +256,11 @@ def _remove(path: Path, token: str) -> bool:
         return False
     grave = path.with_name(f"{path.name}.{secrets.token_hex(8)}.gone")
     try:
-        path.rename(grave)
-    except FileNotFoundError:
-        return False
+        nfs.rename(path, grave)
+    except OSError as error:
+        if nfs.is_gone(error):
+            return False
+        raise
     buried = look(grave)
     ours = buried is not None and buried.token == token
     if not ours:

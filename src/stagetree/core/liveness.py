@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from stagetree.core import nfs
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -29,12 +31,13 @@ class Seen:
 
 def look(path: Path) -> Seen | None:
     """Read a lease file; ``None`` when there is none. Garbage gets a token of its own."""
+    nfs.refresh(path)
     try:
-        with path.open("rb") as file:
-            stamp = os.fstat(file.fileno())
-            data = file.read(4096)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        stamp, data = nfs.again(functools.partial(_content_of, path))
+    except OSError as error:
+        if nfs.is_gone(error):
+            return None
+        raise
     mtime, inode = stamp.st_mtime_ns, stamp.st_ino
     try:
         fields = json.loads(data)
@@ -50,6 +53,11 @@ def look(path: Path) -> Seen | None:
         )
     except (ValueError, KeyError, TypeError):
         return Seen(token=f"{inode:x}-{mtime:x}", counter=0, mtime=mtime, inode=inode)
+
+
+def _content_of(path: Path) -> tuple[os.stat_result, bytes]:
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()), file.read(4096)
 
 
 def content(token: str, counter: int, heartbeat: float = 0.0) -> bytes:

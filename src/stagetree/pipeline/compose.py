@@ -14,7 +14,7 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
-from stagetree.pipeline import narrowing, objective, parts, seeds
+from stagetree.pipeline import narrowing, objective, parts, seeds, transport
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.schema import DebugConfig, StoreConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
@@ -86,7 +86,11 @@ def _store_faults(cfg: DictConfig) -> list[Fault]:
     if best < 1:
         message = f"expected at least 1 best trial a study to keep but got {best}"
         faults.append(Fault("store.keep_best", message))
-    return faults
+    if not 0 < limits.scratch_gb < math.inf:
+        message = f"expected a positive number of gigabytes but got {limits.scratch_gb}"
+        faults.append(Fault("store.scratch_gb", message))
+    wrong = "" if limits.remote is None else transport.fault(limits.remote)
+    return [*faults, Fault("store.remote", wrong)] if wrong else faults
 
 
 def _task(cfg: DictConfig, faults: list[Fault]) -> Task | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stagetree.core import digests
+from stagetree.core import digests, nfs
 from stagetree.core.atomic import sync_directory
 from stagetree.core.errors import StoreError
 from stagetree.pipeline.record import StoredFile
@@ -52,13 +53,11 @@ def damage(directory: Path, files: Mapping[str, StoredFile]) -> str:
     """
     for name, expected in files.items():
         try:
-            found = _fault(directory / name, expected)
-        except FileNotFoundError:
-            found = "is missing"
+            found = nfs.again(functools.partial(_fault, directory / name, expected), nfs.UNCERTAIN)
         except OSError as error:
-            if error.errno != errno.EIO:
+            if not nfs.is_gone(error) and error.errno != errno.EIO:
                 raise
-            found = f"cannot be read ({error})"
+            found = "is missing" if nfs.is_gone(error) else f"cannot be read ({error})"
         if found:
             return f"{name} {found}"
     return ""
@@ -71,8 +70,9 @@ def tree_size(directory: Path) -> int:
         for name in names:
             try:
                 total += (Path(parent) / name).lstat().st_size
-            except FileNotFoundError:
-                continue
+            except OSError as error:
+                if not nfs.is_gone(error):
+                    raise
     return total
 
 

@@ -21,12 +21,15 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextlib.contextmanager
-def explained(root: Path, lease: Lease | None = None) -> Iterator[None]:
+def explained(
+    root: Path, lease: Lease | None = None, scratch: Path | None = None
+) -> Iterator[None]:
     """Turn errors of the file system inside the block into ones that say what to do.
 
     Args:
         root: The store's directory.
         lease: With it the block is the caller's: its own errors pass unless the cause is ours.
+        scratch: Local directory in which output is made, if it is another one.
 
     Raises:
         StoreError: The store is full, read-only or out of reach.
@@ -38,7 +41,7 @@ def explained(root: Path, lease: Lease | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         if _is_full(error):
-            raise StoreError(_full(root, error)) from error
+            raise StoreError(_full(root, error, scratch)) from error
         if not isinstance(error, OSError):
             raise
         if lease is not None:
@@ -52,12 +55,16 @@ def explained(root: Path, lease: Lease | None = None) -> Iterator[None]:
         raise StoreError(f"cannot use the store at {root}: {error}") from error
 
 
-def _full(root: Path, error: Exception) -> str:
-    free = "an unknown number of"
+def _free(place: Path) -> str:
     with contextlib.suppress(OSError):
-        free = f"{shutil.disk_usage(root).free:,}"
+        return f"{shutil.disk_usage(place).free:,}"
+    return "an unknown number of"
+
+
+def _full(root: Path, error: Exception, scratch: Path | None) -> str:
+    local = f", {_free(scratch)} on the scratch disk ({scratch})" if scratch is not None else ""
     return (
-        f"no space left for the store at {root}: {free} bytes are free ({error}). "
+        f"no space left for the store at {root}: {_free(root)} bytes are free{local} ({error}). "
         "Stored results are untouched and partial work is kept: free some space "
         "(stagetree store gc) and run the same again, or name another directory, paths.root=DIR"
     )

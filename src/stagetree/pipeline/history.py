@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stagetree.core import nfs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,6 +34,9 @@ class History:
     def keep(self, entry: Path, model_dir: str) -> None:
         """Copy all of a result but its model; a copy that is there is replaced.
 
+        The copy before is moved aside first: a file of it that somebody has open cannot be
+        removed on a network file system, which would keep the directory from being replaced.
+
         Args:
             entry: The result's directory.
             model_dir: Name of the model's directory in it.
@@ -39,8 +44,11 @@ class History:
         target = self.entry(entry.name)
         made = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
         shutil.copytree(entry, made, ignore=lambda where, _: _named(where, entry, model_dir))
-        shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
+        aside = target.with_name(f"{made.name}.old")
+        with contextlib.suppress(FileNotFoundError):
+            nfs.rename(target, aside)
+        nfs.rename(made, target)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def forget(self, signature: str) -> None:
         """Remove what is remembered of a result."""

@@ -55,7 +55,7 @@ def age(path: Path) -> float:
     """Return the seconds since anything at or below ``path`` was written."""
     newest = 0.0
     for item in (path, *path.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # gone, or removed by another machine this moment
             newest = max(newest, item.stat().st_mtime)
     return time.time() - newest
 

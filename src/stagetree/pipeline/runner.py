@@ -14,7 +14,7 @@ from stagetree.core.trials import StageRow
 from stagetree.pipeline.budget import Budget
 from stagetree.pipeline.details import details
 from stagetree.pipeline.execution import Execution
-from stagetree.pipeline.needs import computed
+from stagetree.pipeline.needs import bring
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.seeds import averaged
@@ -154,7 +154,7 @@ class _Bringer:
         self._cache = cache
         self._reporter = reporter
         self._budget = budget
-        self._ahead = computed(pipeline, store.has, store.remembers)
+        self._ahead, self._told = bring(pipeline, store)
 
     def settle(self) -> None:
         """Make room in the store if it holds more than it may."""
@@ -164,7 +164,8 @@ class _Bringer:
     def __call__(self, index: int, node: Node) -> StageRow:
         known = self._store.get(node.signature)
         if known is None and node.signature not in self._ahead:
-            known = self._store.recall(node.signature)  # nothing here starts from its model
+            # nothing here starts from its model
+            known = self._told.get(node.signature) or self._store.recall(node.signature)
         if known is not None:
             return self._replay(index, node, known)
         with self._store.open(node.signature) as work:
@@ -180,6 +181,7 @@ class _Bringer:
 
     def _replay(self, index: int, node: Node, record: Record) -> StageRow:
         stage = self._stage(index, node, reused=True)
+        self._store.offer(record)
         for point in record.curve[:-1]:
             self._reporter.evaluated(stage, point["fraction"], point["metrics"])
         return self._finish(stage, node, record)
@@ -193,7 +195,12 @@ class _Bringer:
 
     def _inputs(self, node: Node) -> Mapping[str, Path]:
         pairs = zip(node.roles, node.inputs, strict=False)  # a model's revision has no role
-        return {role: self._store.model_dir(signature) for role, signature in pairs}
+        return {role: self._readable(signature) for role, signature in pairs}
+
+    def _readable(self, signature: str) -> Path:
+        record = self._store.get(signature)
+        place = self._store.model_dir(signature)
+        return place if record is None else self._store.readable(record)
 
     def _finish(self, stage: StageInfo, node: Node, record: Record) -> StageRow:
         """Tell of the last evaluation, which may end the trial, and of the stored result."""

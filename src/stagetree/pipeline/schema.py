@@ -52,6 +52,8 @@ class PathsConfig:
         studies: One directory a study.
         outputs: One directory a single run.
         cache: What can be recomputed at any time (tokenised data).
+        scratch: Local disk of a machine whose other paths are shared, e.g. ``$TMPDIR``: output is
+            made there, and models are copied there before stages read them. ``null``: none.
     """
 
     root: str = MISSING
@@ -59,20 +61,26 @@ class PathsConfig:
     studies: str = MISSING
     outputs: str = MISSING
     cache: str = MISSING
+    scratch: str | None = None
 
 
 @dataclass
 class StoreConfig:
-    """How much the store may hold; nothing here changes a result.
+    """How much the store may hold and what stands behind it; nothing here changes a result.
 
     Attributes:
         budget_gb: Gigabytes (10^9 bytes) that stored results may take together; ``null``: any
             number. Above it, results that nothing refers to are freed during runs.
         keep_best: How many of its best trials each study keeps the results of.
+        remote: URL of a store from which results are fetched and to which they are sent, such as
+            ``s3://bucket/prefix``; ``null``: none.
+        scratch_gb: Gigabytes that copies of models on ``paths.scratch`` may take together.
     """
 
     budget_gb: float | None = None
     keep_best: int = 3
+    remote: str | None = None
+    scratch_gb: float = 20.0
 
 
 class Strategy(Enum):
@@ -132,7 +140,7 @@ class RootConfig:
         pruner: How a search cuts bad trials short (group ``pruner``).
         tracker: Where runs are mirrored to (group ``tracker``).
         paths: Where things are written.
-        store: How much may be stored.
+        store: How much may be stored, and what stands behind the store.
         resources: What one trial runs on.
         debug: Limits for quick tries (group ``debug``).
         seed: Seed of everything random in the stages.

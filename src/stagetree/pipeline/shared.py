@@ -49,14 +49,18 @@ class Shared:
         inputs = [known[role] for role in roles]
         data = self._pipeline.data_fingerprint
         key = signature(kind, version, fields, inputs, data, _SEED)
-        if self._store.get(key) is None:
-            with self._store.open(key, lambda seconds: self._waiting()) as work:
-                if work.record is None:
-                    start = time.perf_counter()
-                    make(work.output)
-                    seconds = round(time.perf_counter() - start, 3)
-                    work.publish(self._record(key, kind, version, fields, inputs, seconds))
-        return self._store.model_dir(key)
+        record = self._store.get(key)
+        if record is not None:
+            self._store.offer(record)
+            return self._store.readable(record)
+        with self._store.open(key, lambda seconds: self._waiting()) as work:
+            record = work.record
+            if record is None:
+                start = time.perf_counter()
+                make(work.output)
+                seconds = round(time.perf_counter() - start, 3)
+                record = work.publish(self._record(key, kind, version, fields, inputs, seconds))
+        return self._store.readable(record)
 
     def _record(
         self,

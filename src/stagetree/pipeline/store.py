@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
-import json
 import logging
 import math
 import os
-import re
 import secrets
 import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stagetree.core.atomic import sync_directory
+from stagetree.core import nfs
 from stagetree.core.errors import DataError, StoreError
 from stagetree.core.lease import Lease, LeaseLost
 from stagetree.core.liveness import alive
 from stagetree.pipeline import contents, leavings
 from stagetree.pipeline.disk import explained
+from stagetree.pipeline.entries import MODEL, Entries
 from stagetree.pipeline.history import History
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.uses import Uses
@@ -30,6 +28,8 @@ from stagetree.pipeline.work import EXAMPLES, Work
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from stagetree.pipeline.remote import Remote
+    from stagetree.pipeline.scratch import Scratch
     from stagetree.tasks.examples import Examples
 
 __all__ = ["Store", "Work"]
@@ -49,17 +49,31 @@ class Store:
         root: The store's directory.
         heartbeat: Seconds between a worker's signs of life.
         grace: Seconds of silence after which another worker takes its node over.
+        remote: A store behind this one: what is not here is fetched from there when its node is
+            opened, and what is published here is sent there.
+        scratch: Local disk on which output is made and from which models are read.
     """
 
-    def __init__(self, root: Path, *, heartbeat: float = 2.0, grace: float = 20.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        heartbeat: float = 2.0,
+        grace: float = 20.0,
+        remote: Remote | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
         self.root = Path(root)
+        self.remote = remote
+        self._scratch = scratch
         self._heartbeat = heartbeat
         self._grace = grace
+        self._entries = Entries(self.root)
         self._uses = Uses(self.root, heartbeat, grace)
         self._history = History(self.root)
 
     def get(self, signature: str) -> Record | None:
-        """Return the result's record, or ``None`` when it is not there or not sound.
+        """Return the record of a result that is here; ``None`` when it is not, or not sound.
 
         Sizes are compared each time, contents the first time in this process. A damaged result
         is moved to ``root/quarantine`` with the reason, so that it is computed again.
@@ -67,14 +81,14 @@ class Store:
         Raises:
             StoreError: The store cannot be read.
         """
-        record, damage = self._inspect(signature)
+        record, damage = self._entries.inspect(signature)
         if not damage:
             return record
         lease = self._lease(signature)
         try:
             if not lease.try_acquire():
                 return None  # its holder will see to it
-            return self._sound(signature)
+            return self._entries.sound(signature)
         except OSError as error:
             _log.warning("result %s is damaged: %s (%s)", signature[:12], damage, error)
             return None
@@ -82,23 +96,56 @@ class Store:
             lease.release()
 
     def has(self, signature: str) -> bool:
-        """Return whether the result is there and sound; unlike :meth:`get` it changes nothing.
+        """Return whether the result can be had: it is here and sound, or in the remote store.
+
+        Unlike :meth:`get` it changes nothing.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        record, damage = self._inspect(signature)
+        return self.here(signature) or (self.remote is not None and self.remote.has(signature))
+
+    def here(self, signature: str) -> bool:
+        """Return whether the result is here and sound, whatever a remote store has."""
+        record, damage = self._entries.inspect(signature)
         return record is not None and not damage
 
     def model_dir(self, signature: str) -> Path:
         """Return where the result's model directory is, once the result is there."""
-        return self._entry(signature) / "model"
+        return self._entries.place(signature) / MODEL
+
+    def fetch(self, signature: str) -> Record | None:
+        """Bring a result here from the remote store, unless it is here; ``None``: it has none.
+
+        Raises:
+            StoreError: The store is read-only or full.
+        """
+        found = self.get(signature)
+        if found is None and self.remote is not None and self.remote.has(signature):
+            with self.open(signature) as work:
+                return work.record
+        return found
+
+    def readable(self, record: Record) -> Path:
+        """Return the best place to read a result's model from: the scratch disk, if there is one.
+
+        A copy there stays until the end of :meth:`using`.
+        """
+        place = self.model_dir(record.signature)
+        if self._scratch is None:
+            return place
+        return self._scratch.read(record.signature, place, record.files)
+
+    def offer(self, record: Record) -> None:
+        """Send a result that is here to the remote store, unless it has it; never fails."""
+        if self.remote is not None and self._entries.complete(record.signature):
+            self.remote.offer(record.signature, self._entries.place(record.signature))
 
     def examples(self, signature: str) -> Examples | None:
         """Return what was predicted of each validation example; ``None`` where it is not kept."""
         from stagetree.tasks.examples import Examples
 
-        for place in (self._entry(signature), self._history.entry(signature)):
+        for place in (self._entries.place(signature), self._history.entry(signature)):
             try:
                 return Examples.read(place / EXAMPLES)
             except FileNotFoundError:
@@ -115,10 +162,15 @@ class Store:
         ``predict``, may find one of them gone half way.
         """
         with self._uses.hold(signatures):
+            self._entries.refresh(signatures)
             for signature in signatures:
                 with contextlib.suppress(OSError):
-                    os.utime(self._entry(signature))
-            yield
+                    os.utime(self._entries.place(signature))
+            try:
+                yield
+            finally:
+                if self._scratch is not None:
+                    self._scratch.let_go()
 
     def used(self) -> set[str]:
         """Return the signatures that somebody keeps from being freed."""
@@ -127,7 +179,7 @@ class Store:
     def last_used(self, signature: str) -> int:
         """Return when a result was last used or published, in ns since 1970; 0: not there."""
         try:
-            return self._entry(signature).stat().st_mtime_ns
+            return self._entries.place(signature).stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 
@@ -153,20 +205,46 @@ class Store:
             StoreError: The store is read-only or full.
             LeaseLost: This process was paused and another one took the node over.
         """
-        lease = self._lease(signature)
-        area, place = self._partial(signature), functools.partial(self._place, signature)
+        lease, area = self._lease(signature), self._partial(signature)
+        place = functools.partial(self._entries.add, signature)
+        desk = self._scratch.desk() if self._scratch else contextlib.nullcontext()
+        published = None
         try:
             self._wait(lease, waiting)
-            with explained(self.root):
-                work = Work(signature, area, lease, self._sound(signature), place)
-                work.prepare()
-            try:
-                with explained(self.root, lease):
-                    yield work
-            finally:
-                work.discard()
+            with desk as local:
+                with explained(self.root):
+                    known = self._entries.sound(signature) or self._fetched(signature, area)
+                    work = Work(signature, area, lease, known, place, local)
+                    work.prepare()
+                try:
+                    with explained(self.root, lease, local):
+                        yield work
+                finally:
+                    published = work.record if known is None else None
+                    if published is not None and self._scratch is not None and local is not None:
+                        self._scratch.adopt(signature, work.output, published.files)
+                    work.discard()
         finally:
             lease.release()
+        if published is not None:
+            self.offer(published)
+
+    def _fetched(self, signature: str, area: Path) -> Record | None:
+        """Bring a result from the remote store, if it has it. Needs the lease."""
+        if self.remote is None or not self.remote.has(signature):
+            return None
+        made = area / secrets.token_hex(8)
+        try:
+            record = self.remote.fetch(signature, made)
+            if record is not None:
+                contents.seal(made / MODEL)
+                contents.trust(self._entries.add(signature, made) / MODEL, record.files)
+        except LeaseLost:  # it came by another way meanwhile
+            return self._entries.sound(signature)
+        else:
+            return record
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
     def records(self, signatures: Iterable[str] | None = None) -> Iterator[Record]:
         """Yield the record of every stored result, one by one; files are not checked.
@@ -174,38 +252,45 @@ class Store:
         Args:
             signatures: The only results that are wanted, as far as they are there.
         """
-        for signature in self._signatures() if signatures is None else signatures:
+        for signature in self._entries.signatures() if signatures is None else signatures:
             try:
-                yield self._read(signature)
-            except FileNotFoundError:
-                continue
+                yield self._entries.read(signature)
             except (StoreError, OSError) as error:
-                _log.warning("left out: %s", error)
+                if isinstance(error, StoreError) or not nfs.is_gone(error):
+                    _log.warning("left out: %s", error)
 
     def recall(self, signature: str) -> Record | None:
-        """Return a result's record, also when its model was freed; files are not checked.
+        """Return a result's record, also when its model was freed or is only in the remote store.
+
+        Files are not checked.
 
         Raises:
             StoreError: The record is damaged.
         """
-        for place in (self._entry(signature), self._history.entry(signature)):
-            with contextlib.suppress(FileNotFoundError):
-                return self._read(signature, place)
-        return None
+        found = self._remembered(signature)
+        if found is None and self.remote is not None and self.remote.has(signature):
+            return self.remote.record(signature)
+        return found
 
     def remembers(self, signature: str) -> bool:
-        """Return whether :meth:`recall` knows a result; a damaged record is not known."""
+        """Return whether a result is here or was freed here; a damaged record is not known."""
         try:
-            return self.recall(signature) is not None
+            return self._remembered(signature) is not None
         except StoreError:
             return False
+
+    def _remembered(self, signature: str) -> Record | None:
+        for place in (self._entries.place(signature), self._history.entry(signature)):
+            with contextlib.suppress(FileNotFoundError):
+                return self._entries.read(signature, place)
+        return None
 
     def freed(self) -> Iterator[Record]:
         """Yield the records of results whose model was freed and not computed again."""
         for signature in self._history.signatures():
             with contextlib.suppress(FileNotFoundError):
-                if not self._entry(signature).exists():
-                    yield self._read(signature, self._history.entry(signature))
+                if not self._entries.place(signature).exists():
+                    yield self._entries.read(signature, self._history.entry(signature))
 
     def find(self, prefix: str) -> str:
         """Return the one stored signature that begins with ``prefix``.
@@ -213,23 +298,7 @@ class Store:
         Raises:
             StoreError: None or several do; the message lists them.
         """
-        digits = prefix.strip().lower()
-        names = self._signatures(digits[:2]) if re.fullmatch("[0-9a-f]{1,64}", digits) else ()
-        found = [name for name in names if name.startswith(digits)]
-        found = [name for name in found if (self._entry(name) / "record.json").exists()]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise StoreError(
-                f"expected the first digits of a stored signature but got {prefix!r}: nothing in "
-                f"{self.root} begins so. List what is there with: stagetree store ls"
-            )
-        shown = ", ".join(name[: max(12, len(digits) + 4)] for name in found[:10])
-        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        raise StoreError(
-            f"expected one stored result but {prefix!r} begins {len(found)} of them: "
-            f"{shown}{more}. Give more digits."
-        )
+        return self._entries.find(prefix)
 
     def remove(self, signature: str) -> None:
         """Remove a result; does nothing when it is not there.
@@ -239,9 +308,9 @@ class Store:
         """
         area = self._partial(signature)
         with explained(self.root), self._lease(signature):
-            if self._entry(signature).exists():
+            if self._entries.place(signature).exists():
                 area.mkdir(parents=True, exist_ok=True)
-                self._entry(signature).rename(area / secrets.token_hex(8))
+                nfs.rename(self._entries.place(signature), area / secrets.token_hex(8))
             shutil.rmtree(area, ignore_errors=True)
 
     def free(self, signature: str, last_used: int) -> int:
@@ -258,7 +327,7 @@ class Store:
         Raises:
             StoreError: The store cannot be written.
         """
-        area, entry = self._partial(signature), self._entry(signature)
+        area, entry = self._partial(signature), self._entries.place(signature)
         lease = self._lease(signature)
         with explained(self.root):
             if not last_used or not lease.try_acquire():
@@ -269,11 +338,11 @@ class Store:
                         return 0
                     size = self.size(signature)
                     with contextlib.suppress(FileNotFoundError, StoreError):
-                        record = self._read(signature)
+                        record = self._entries.read(signature)
                         if not record.shared:
                             self._history.keep(entry, record.model_dir)
                     area.mkdir(parents=True, exist_ok=True)
-                    entry.rename(area / secrets.token_hex(8))
+                    nfs.rename(entry, area / secrets.token_hex(8))
                 shutil.rmtree(area, ignore_errors=True)
             finally:
                 lease.release()
@@ -281,7 +350,7 @@ class Store:
 
     def size(self, signature: str) -> int:
         """Return the bytes a result takes; 0 when it is not there."""
-        return contents.tree_size(self._entry(signature))
+        return contents.tree_size(self._entries.place(signature))
 
     def clean_partial(self, older_than: float = _WEEK, *, dry: bool = False) -> int:
         """Remove the leavings of workers that are gone; return the bytes freed.
@@ -299,7 +368,7 @@ class Store:
             if alive(lease.path, self._grace) if dry else not lease.try_acquire():
                 continue
             try:
-                done = (self._entry(area.name) / "record.json").exists()
+                done = self._entries.complete(area.name)
                 freed += leavings.clean(area, -math.inf if done else older_than, dry=dry)
             finally:
                 lease.release()
@@ -307,16 +376,11 @@ class Store:
             leavings.clean_locks(self.root / "locks", self._grace, _WEEK)
         return freed
 
-    def _entry(self, signature: str) -> Path:
-        if not re.fullmatch("[0-9a-f]{64}", signature):
-            raise StoreError(f"expected a signature of 64 hexadecimal digits but got {signature!r}")
-        return self.root / signature[:2] / signature
-
     def _partial(self, signature: str) -> Path:
-        return self.root / "partial" / self._entry(signature).name
+        return self.root / "partial" / self._entries.place(signature).name
 
     def _lease(self, signature: str) -> Lease:
-        path = self.root / "locks" / f"{self._entry(signature).name}.lock"
+        path = self.root / "locks" / f"{self._entries.place(signature).name}.lock"
         return Lease(path, heartbeat=self._heartbeat, grace=self._grace)
 
     def _wait(self, lease: Lease, waiting: Callable[[float], None] | None) -> None:
@@ -327,70 +391,3 @@ class Store:
                     return
             if waiting is not None:
                 waiting(time.monotonic() - start)
-
-    def _signatures(self, shard: str = "") -> Iterator[str]:
-        for directory in sorted(self.root.glob(f"{shard}*")):
-            if re.fullmatch("[0-9a-f]{2}", directory.name) and directory.is_dir():
-                names = sorted(entry.name for entry in directory.iterdir())
-                yield from (name for name in names if re.fullmatch("[0-9a-f]{64}", name))
-
-    def _read(self, signature: str, place: Path | None = None) -> Record:
-        path = (place or self._entry(signature)) / "record.json"
-        try:
-            value = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise StoreError(f"{path}: expected a JSON object but got: {error}") from error
-        record = Record.from_json(value, str(path))
-        if record.signature != signature:
-            raise StoreError(f"{path}: expected the record of this directory but got another's")
-        return record
-
-    def _inspect(self, signature: str) -> tuple[Record | None, str]:
-        """Return the record and what is wrong with the result; neither when it is not there."""
-        try:
-            record = self._read(signature)
-            return record, contents.damage(self.model_dir(signature), record.files)
-        except (FileNotFoundError, NotADirectoryError):
-            return None, ""
-        except StoreError as error:
-            return None, str(error)
-        except OSError as error:
-            raise StoreError(f"cannot read the store at {self.root}: {error}") from error
-
-    def _sound(self, signature: str) -> Record | None:
-        """Return the record of a sound result; a damaged one is set aside. Needs the lease."""
-        record, damage = self._inspect(signature)
-        if not damage:
-            return record
-        self._quarantine(signature, damage)
-        return None
-
-    def _quarantine(self, signature: str, reason: str) -> None:
-        ward = self.root / "quarantine"
-        ward.mkdir(parents=True, exist_ok=True)
-        number = 1 + sum(1 for _ in ward.glob(f"{signature}-*"))
-        target = ward / f"{signature}-{number}"
-        self._entry(signature).rename(target)
-        _log.warning("result %s is set aside in %s: %s", signature[:12], target, reason)
-        with contextlib.suppress(OSError):
-            (target / "reason.txt").write_text(reason + "\n", "utf-8")
-
-    def _place(self, signature: str, made: Path) -> Path:
-        """Rename the finished directory ``made`` into place; never replace a sound result."""
-        entry = self._entry(signature)
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            made.rename(entry)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-            if self._sound(signature) is not None:
-                raise LeaseLost(
-                    f"result {signature[:12]} was published by another worker; its result counts, "
-                    "ours is dropped"
-                ) from error
-            if entry.exists():
-                self._quarantine(signature, "it has no record.json")
-            made.rename(entry)
-        sync_directory(entry.parent)
-        return entry

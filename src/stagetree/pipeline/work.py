@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core import atomic
+from stagetree.core.atomic import sync_directory
 from stagetree.core.errors import StoreError
 from stagetree.pipeline import contents
 from stagetree.pipeline.record import Record
@@ -43,11 +44,13 @@ class Work:
         lease: Lease,
         record: Record | None,
         place: Callable[[Path], Path],
+        desk: Path | None = None,
     ) -> None:
         self.signature = signature
         self.record = record
         self._area = area
-        self._own = area / secrets.token_hex(8)
+        self._made = area / secrets.token_hex(8)
+        self._own = self._made if desk is None else desk / self._made.name
         self._lease = lease
         self._place = place
         self.output = self._own / "model"
@@ -63,11 +66,12 @@ class Work:
         for other in self._area.iterdir():
             if other != self.scratch:
                 shutil.rmtree(other, ignore_errors=True)
-        self.output.mkdir(parents=True)
+        self.output.mkdir(parents=True, exist_ok=True)
 
     def discard(self) -> None:
         """Remove the output unless it was published; partial work stays."""
-        shutil.rmtree(self._own, ignore_errors=True)
+        for place in {self._own, self._made}:
+            shutil.rmtree(place, ignore_errors=True)
 
     def check(self) -> None:
         """Make sure that the node is still ours; cheap enough for every evaluation.
@@ -104,11 +108,24 @@ class Work:
             model_dir=self.output.name,
         )
         atomic.write_json(self._own / "record.json", stored.to_json())
+        if self._made != self._own:
+            self._copy(stored)
         self.check()
-        contents.trust(self._place(self._own) / stored.model_dir, stored.files)
+        contents.trust(self._place(self._made) / stored.model_dir, stored.files)
         shutil.rmtree(self._area, ignore_errors=True)
         self.record = Record.from_json(stored.to_json())  # as whoever finds it will read it
         return self.record
+
+    def _copy(self, stored: Record) -> None:
+        """Bring output that was made on another disk beside where it is published."""
+        self.check()
+        shutil.copytree(self._own, self._made)
+        if contents.seal(self._made / stored.model_dir) != stored.files:
+            raise StoreError(
+                f"expected {self._made} to hold what {self._own} does but it differs after the "
+                "copy; one of the two disks is broken"
+            )
+        sync_directory(self._made)
 
     def append_curve(self, point: Mapping[str, Any]) -> None:
         """Keep a point of the learning curve for the next attempt.
