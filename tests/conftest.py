@@ -25,7 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("WANDB_MODE", "offline")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.pop("STAGETREE_ROOT", None)
+    for name in ("STAGETREE_ROOT", "STAGETREE_REMOTE", "STAGETREE_SCRATCH"):
+        os.environ.pop(name, None)
 
 
 @dataclass(frozen=True)

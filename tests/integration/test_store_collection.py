@@ -75,7 +75,7 @@ def test_a_freed_model_is_computed_again_where_it_is_needed_and_only_there(comma
     assert (plan["stage_executions"], plan["reused"]) == (0, 2)
     done = command.run(*words)
     assert done.returncode == 0, done.stderr
-    assert "freed; it is computed again" in done.stdout
+    assert "not here; it is fetched or computed again" in done.stdout
     assert len(stored(command)) == 1
     other = [*words, "stages.distill.temperature=8"]
     why = {row["stage"]: row for row in command.json("store", "why", *other)}

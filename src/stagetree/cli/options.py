@@ -24,6 +24,14 @@ def study_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 StudyName = Annotated[str, typer.Argument(help="Name of the study.", autocompletion=study_names)]
+RemoteUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        envvar="STAGETREE_REMOTE",
+        help="URL of the remote store (store.remote), e.g. s3://bucket/prefix.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -13,7 +13,7 @@ from stagetree.pipeline.why import explain
 
 
 def reuse(words: Sequence[str], store: Store) -> list[dict[str, Any]]:
-    """Return a row a stage: its name, signature, whether it is stored, and what differs if not.
+    """Return a row a stage: its name, signature, whether and where it is stored, and what differs.
 
     Raises:
         ConfigError: The words do not describe a run.
@@ -22,12 +22,24 @@ def reuse(words: Sequence[str], store: Store) -> list[dict[str, Any]]:
     return [_row(pipeline, node, store) for node in pipeline.nodes]
 
 
+def where(*, here: bool, remote: bool) -> str:
+    """Say where a result is.
+
+    >>> where(here=True, remote=True)
+    'here and remote'
+    """
+    return " and ".join(["here"] * here + ["remote"] * remote)
+
+
 def _row(pipeline: Pipeline, node: Node, store: Store) -> dict[str, Any]:
-    stored = store.get(node.signature) is not None
+    here = store.get(node.signature) is not None
+    remote = store.remote is not None and store.remote.has(node.signature)
+    stored = here or remote
     return {
         "stage": node.name,
         "signature": node.signature,
         "stored": stored,
+        "where": where(here=here, remote=remote),
         "differences": [] if stored else _differences(pipeline, node, store),
     }
 

@@ -195,7 +195,8 @@ class Transport:
         with self._guard:
             if self._opened is None or self._opened[0] != os.getpid():
                 protocol = self.url.partition("://")[0]
-                options: dict[str, Any] = {"use_listings_cache": False, **_bounds(protocol)}
+                options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+                options |= _bounds(protocol)
                 fs, path = fsspec.core.url_to_fs(self.url, **options)
                 self._opened = (os.getpid(), fs, str(path).rstrip("/"))
             return self._opened[1], self._opened[2]

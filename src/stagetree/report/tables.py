@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 WIDE = 240
 """Columns of output that goes to no terminal."""
 
-GONE = "(freed; it is computed again where a run needs it)"
+GONE = "(not here; it is fetched or computed again where a run needs it)"
 
 _STATES = {"complete": 0, "running": 1, "pruned": 2, "failed": 3, "waiting": 4, "rejected": 5}
 _STYLES = {

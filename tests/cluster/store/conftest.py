@@ -1,11 +1,15 @@
-"""File systems that behave like a network's, in this process."""
+"""A file system that behaves like a network's, and a private S3 server."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +108,71 @@ def folder(tmp_path: Path) -> Path:
     place = tmp_path / "shared"
     place.mkdir()
     return place
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket on a private S3 server.
+
+    Attributes:
+        url: Its URL.
+        environment: What a process needs to reach it.
+    """
+
+    url: str
+    environment: dict[str, str]
+
+    @property
+    def client(self) -> Any:
+        """A client of the server that knows nothing of stagetree."""
+        import boto3
+
+        known = {
+            "endpoint_url": self.environment["AWS_ENDPOINT_URL"],
+            "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
+            "region_name": self.environment["AWS_DEFAULT_REGION"],
+        }
+        return boto3.client("s3", **known)
+
+    @property
+    def name(self) -> str:
+        return self.url.removeprefix("s3://")
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the names of all objects."""
+        found = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix)
+        return [item["Key"] for item in found.get("Contents", ())]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[dict[str, str]]:
+    """A private S3 server; gives the environment of whoever uses it."""
+    for module in ("moto", "s3fs", "flask"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    port = 25000 + os.getpid() % 900 + 1000 * worker
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("s3.py")), str(port)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert server.stdout is not None
+    assert server.stdout.readline().strip() == "ready"
+    yield {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server.kill()
+    server.communicate()
+
+
+@pytest.fixture
+def bucket(s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, which this process can reach, too."""
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    made = Bucket(f"s3://b{secrets.token_hex(6)}", s3_server)
+    made.client.create_bucket(Bucket=made.name)
+    return made
