@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
+
+from stagetree.search.journal_lock import JournalLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,22 +35,29 @@ class MendingJournal(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE)
-        super().__init__(str(path), lock_obj=lock)
+        self._own = JournalLock(path, LOCK_GRACE)
+        super().__init__(str(path), lock_obj=self._own)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append log lines, after whole ones."""
+        """Append log lines, after whole ones; again should the lock be lost before the write."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with get_lock_file(self._lock):
+        while not self._appended(lines.encode("utf-8")):
+            continue
+
+    def _appended(self, lines: bytes) -> bool:
+        with get_lock_file(self._own):
             mend(self._path)
-            with self._path.open("ab") as file:
-                file.write(lines.encode("utf-8"))
-                file.flush()
+            with self._path.open("ab", buffering=0) as file:
+                if not self._own.held():
+                    return False
+                if file.write(lines) != len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
                 os.fsync(file.fileno())
+        return True
 
     def mend(self) -> None:
         """Cut off a torn last line now, so that plain Optuna may go on with the file, too."""
-        with get_lock_file(self._lock):
+        with get_lock_file(self._own):
             mend(self._path)
 
 
