@@ -29,7 +29,28 @@ _BOUNDS: dict[str, dict[str, Any]] = {
 }
 """What keeps a server that does not answer from holding up a run, by protocol."""
 
-_OBJECTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az"})
+_PROTOCOLS = frozenset(
+    [
+        "abfs",
+        "az",
+        "file",
+        "gcs",
+        "gs",
+        "hdfs",
+        "memory",
+        "oss",
+        "s3",
+        "s3a",
+        "sftp",
+        "smb",
+        "ssh",
+        "webdav",
+        "webhdfs",
+    ]
+)
+"""Protocols to which ``fsspec`` can write and which are places, not views of other ones."""
+
+_OBJECTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "oss"})
 """Protocols without directories, where making one would make a bucket."""
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
@@ -49,8 +70,8 @@ def fault(url: str) -> str:
     protocol = get_protocol(url) if "://" in url else ""
     if not protocol:
         return f"expected a URL such as s3://bucket/prefix but got {url!r}"
-    if protocol not in fsspec.available_protocols():
-        return f"{unknown('protocol', protocol, fsspec.available_protocols())} (in {url!r})"
+    if protocol not in _PROTOCOLS:
+        return f"{unknown('protocol', protocol, _PROTOCOLS)} (in {url!r})"
     try:
         fsspec.get_filesystem_class(protocol)
     except ImportError as error:
