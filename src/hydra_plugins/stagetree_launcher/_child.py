@@ -1,9 +1,7 @@
-"""One process of the ``local`` launcher: ``python -m ..._child PAYLOAD RESULT``."""
+"""One process of the ``local`` launcher: ``python -m ..._child PAYLOAD RESULT PARENT``."""
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import sys
 from pathlib import Path
@@ -13,9 +11,13 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import run_job, setup_globals
 from omegaconf import open_dict
 
-from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated, raise_on_sigterm
-
-_PR_SET_PDEATHSIG = 1
+from stagetree.core.interrupt import (
+    INTERRUPTED,
+    TERMINATED,
+    Terminated,
+    end_with_parent,
+    raise_on_sigterm,
+)
 
 
 def main() -> int:
@@ -23,7 +25,7 @@ def main() -> int:
     payload, result = Path(sys.argv[1]), Path(sys.argv[2])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     raise_on_sigterm()
-    _end_with_parent()
+    end_with_parent(int(sys.argv[3]))
     try:
         setup_globals()
         state, job = cloudpickle.loads(payload.read_bytes())
@@ -46,15 +48,6 @@ def main() -> int:
         return TERMINATED
     result.write_bytes(cloudpickle.dumps(returned))
     return 0
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to send us SIGTERM should the launcher be killed, so that no worker stays on."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:
-            raise_on_sigterm()
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

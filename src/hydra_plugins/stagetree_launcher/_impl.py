@@ -58,8 +58,9 @@ def launch(
 
 def _start(payload: Path, place: int, total: int) -> subprocess.Popen[bytes]:
     """Start one process, in a session of its own so that only we pass signals on to it."""
+    files = [str(payload), str(payload.with_suffix(".result"))]
     return subprocess.Popen(
-        [sys.executable, "-m", _CHILD, str(payload), str(payload.with_suffix(".result"))],
+        [sys.executable, "-m", _CHILD, *files, str(os.getpid())],
         env=_environment(place, total),
         start_new_session=True,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -10,6 +13,9 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 TERMINATED = 143
 """Exit code after SIGTERM."""
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Terminated(BaseException):
@@ -23,6 +29,18 @@ def raise_on_sigterm() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _raise)
+
+
+def end_with_parent(parent: int) -> None:
+    """Ask Linux to send this process SIGTERM should its parent be killed; elsewhere do nothing.
+
+    Args:
+        parent: The parent's process id, in case it is gone already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

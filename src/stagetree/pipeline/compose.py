@@ -14,8 +14,9 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
-from stagetree.pipeline import narrowing, objective, parts, seeds, transport
+from stagetree.pipeline import narrowing, objective, parts, resources, seeds, transport
 from stagetree.pipeline.nodes import Node, Pipeline
+from stagetree.pipeline.resources import Resources
 from stagetree.pipeline.schema import DebugConfig, StoreConfig
 from stagetree.pipeline.typed import below, kind_of, least, typed
 from stagetree.stages.base import STAGES, Stage, StageConfig, Upstream
@@ -47,9 +48,10 @@ def compose(cfg: DictConfig) -> Pipeline:
     several = seeds.read(cfg, faults)
     faults += _tracker_faults(cfg)
     faults += _store_faults(cfg)
+    use = resources.read(cfg, stages, faults)
     if faults or task is None or data is None or model is None:
         raise ConfigError(faults)
-    return _sign(cfg, task, data, model, stages, goal, several)
+    return _sign(cfg, task, data, model, stages, goal, several, use)
 
 
 def _tracker_faults(cfg: DictConfig) -> list[Fault]:
@@ -233,6 +235,7 @@ def _sign(
     stages: list[tuple[str, type[Stage], Any]],
     goal: objective.Objective,
     several: tuple[int, ...],
+    use: Resources,
 ) -> Pipeline:
     """Give every stage its signature, each from those before it."""
     try:
@@ -252,7 +255,7 @@ def _sign(
     nodes = [
         dataclasses.replace(node, name=seeds.named(node.key, seed)) if several else node
         for seed in several or (cfg.seed,)
-        for node in _nodes(stages, resolved, revision, data_fingerprint, seed)
+        for node in _nodes(stages, resolved, revision, data_fingerprint, seed, use)
     ]
     return Pipeline(
         nodes=tuple(nodes),
@@ -265,6 +268,7 @@ def _sign(
         seeds=several,
         numerics=resolved,
         objective=goal,
+        resources=use,
     )
 
 
@@ -274,6 +278,7 @@ def _nodes(
     revision: str,
     data_fingerprint: str,
     seed: int,
+    use: Resources,
 ) -> list[Node]:
     """Return the stages with one seed."""
     nodes: list[Node] = []
@@ -282,7 +287,8 @@ def _nodes(
     for key, stage, config in stages:
         roles = stage.roles(config, [Upstream(node.key, node.stage.kind) for node in nodes])
         inputs = tuple(known[upstream] for upstream in roles.values()) or (revision,)
-        fields = {**stage.fields(config, roles), "numerics": resolved}
+        own = {**stage.fields(config, roles), "numerics": resolved}
+        fields = {**own, **use.fields(stage, config)}
         known[key] = signature(stage.kind, stage.VERSION, fields, inputs, data_fingerprint, seed)
         narrowed[key] = part = narrowing.part_of(stage, config, roles, narrowed)
         nodes.append(Node(key, key, stage, config, fields, roles, inputs, seed, known[key], part))

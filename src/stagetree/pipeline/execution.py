@@ -12,6 +12,8 @@ from typing import Any
 from stagetree.core.errors import TrialFailed, TrialPruned
 from stagetree.core.reporting import Reporter, StageInfo
 from stagetree.pipeline.nodes import Node, Pipeline
+from stagetree.pipeline.processes import Processes
+from stagetree.pipeline.rank import Job
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.shared import Shared
 from stagetree.pipeline.store import Store, Work
@@ -35,6 +37,7 @@ class Execution:
         self._stage = stage
         self._work = work
         self._reporter = reporter
+        self._store = store
         self._sharing = Shared(store, pipeline, node, work.check)
         self._curve: list[dict[str, Any]] = list(work.read_curve())
         self._earlier = self._curve[-1]["seconds"] if self._curve else 0.0
@@ -73,11 +76,31 @@ class Execution:
                 sharing=self._sharing,
             )
             context.scratch.mkdir(parents=True, exist_ok=True)
-            self._node.stage.run(self._node.config, context)
+            self._compute(context)
             return self._record(context)
         except TrialPruned:
             shutil.rmtree(self._work.scratch / "stage", ignore_errors=True)
             raise
+
+    def _compute(self, context: StageContext) -> None:
+        """Run the stage here, or in several processes where it can share out its work."""
+        node, resources = self._node, self._pipeline.resources
+        resources.check_machine(torch_devices())
+        count = resources.of(node.stage, node.config)
+        if count == 1:
+            node.stage.run(node.config, context)
+            return
+        job = Job(
+            pipeline=self._pipeline,
+            node=node,
+            inputs=context.inputs,
+            output=context.output,
+            scratch=context.scratch,
+            cache=context.cache,
+            store=self._store,
+        )
+        logs = self._work.scratch / "processes"
+        Processes(job, count, logs, self._stepped, self._evaluated, self._work.check).run()
 
     def _seconds(self) -> float:
         return float(self._earlier) + time.perf_counter() - self._start
@@ -143,6 +166,13 @@ class Execution:
         manifest = model_format.read(context.output)
         text = card(self._pipeline, self._node, record, manifest, context.corpus)
         (context.output / model_format.CARD).write_text(text, encoding="utf-8")
+
+
+def torch_devices() -> int:
+    """Return how many GPUs this process sees."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _import_heavy() -> None:

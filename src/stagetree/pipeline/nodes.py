@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stagetree.data.config import DataConfig
 from stagetree.data.sources.multitask import MultitaskDataConfig
 from stagetree.models.config import ModelConfig
 from stagetree.pipeline.objective import Objective
+from stagetree.pipeline.resources import Resources
 from stagetree.stages.base import Stage
 from stagetree.tasks.base import Task
 from stagetree.tasks.multitask import MultitaskTask
@@ -59,6 +60,7 @@ class Pipeline:
         seeds: The several seeds, in order; else none.
         numerics: Resolved numerics.
         objective: What the run returns.
+        resources: What the run may use.
     """
 
     nodes: tuple[Node, ...]
@@ -71,6 +73,7 @@ class Pipeline:
     seeds: tuple[int, ...]
     numerics: str
     objective: Objective
+    resources: Resources = field(default_factory=Resources)
 
     def concern(self, node: Node) -> tuple[Task, DataConfig]:
         """Return the task and the data that a stage works on."""

@@ -97,14 +97,17 @@ class ResourcesConfig:
     Attributes:
         gpus_per_trial: GPUs of a trial; ``null``: one where there are any.
         processes_per_trial: Processes that train together in a trial; ``null``: one for each of
-            its GPUs, one where there are none.
+            its ``gpus_per_trial``, one where that is not set.
         strategy: ``ddp`` keeps the whole model in each process, ``fsdp`` shares it out, for
             models that do not fit.
+        patience: Seconds that a process may keep the others waiting before it counts as hung and
+            the trial as crashed.
     """
 
     gpus_per_trial: int | None = None
     processes_per_trial: int | None = None
     strategy: Strategy = Strategy.ddp
+    patience: float = 1800.0
 
 
 @dataclass

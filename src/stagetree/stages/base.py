@@ -208,6 +208,22 @@ class Stage(ABC):
         return []
 
     @classmethod
+    def several_processes(cls, config: Any) -> bool:
+        """Return whether several processes of a trial can share the work of this config.
+
+        Each of them then calls :meth:`run`; what is written must be written by one of them, as
+        ``training.fit`` does (see ``training.ranks``).
+        """
+        return False
+
+    @classmethod
+    def sharded_faults(cls, config: Any) -> list[Fault]:
+        """Return what of the config cannot be while processes share the model out among them."""
+        from stagetree.training.checks import sharded_faults
+
+        return sharded_faults(config)
+
+    @classmethod
     @abstractmethod
     def run(cls, config: Any, context: StageContext) -> None:
         """Fill ``context.output`` with a directory that ``models.load`` opens.

@@ -116,6 +116,19 @@ class Distill(Stage):
         return next((stage.kind for stage in before if stage.name == name), "")
 
     @classmethod
+    def several_processes(cls, config: Any) -> bool:
+        """See :meth:`Stage.several_processes`."""
+        return True
+
+    @classmethod
+    def sharded_faults(cls, config: Any) -> list[Fault]:
+        """See :meth:`Stage.sharded_faults`: one cannot look inside of a model shared out."""
+        if not config.transfer.on:
+            return super().sharded_faults(config)
+        message = "expected all weights of 0 with resources.strategy=fsdp; say strategy=ddp"
+        return [*super().sharded_faults(config), Fault("transfer", message)]
+
+    @classmethod
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.training.fit import fit

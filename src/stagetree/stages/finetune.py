@@ -41,6 +41,11 @@ class Finetune(Stage):
         return checks.faults(config)
 
     @classmethod
+    def several_processes(cls, config: Any) -> bool:
+        """See :meth:`Stage.several_processes`."""
+        return True
+
+    @classmethod
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.training.fit import fit

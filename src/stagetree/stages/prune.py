@@ -45,13 +45,28 @@ class Prune(Stage):
         return faults(config)
 
     @classmethod
+    def several_processes(cls, config: Any) -> bool:
+        """See :meth:`Stage.several_processes`: where it trains."""
+        return bool(config.epochs)
+
+    @classmethod
+    def sharded_faults(cls, config: Any) -> list[Fault]:
+        """See :meth:`Stage.sharded_faults`: masks are chosen over whole matrices."""
+        if config.method is PruneMethod.structured:
+            return super().sharded_faults(config)
+        message = "expected structured with resources.strategy=fsdp; say strategy=ddp"
+        return [*super().sharded_faults(config), Fault("method", message)]
+
+    @classmethod
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.models import format as model_format
+        from stagetree.training import ranks
         from stagetree.training.limits import shape
 
         if config.method is PruneMethod.structured:
-            cut = _cut(config, context)
+            with ranks.one_first():
+                cut = _cut(config, context)
             if not config.epochs:
                 shutil.copytree(cut, context.output, dirs_exist_ok=True)
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,43 @@ class ShuffledRows(Sampler[int]):
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
             yield from batch[np.argsort(-self._lengths[batch], kind="stable")].tolist()
+
+
+class Shares(Sampler[int]):
+    """Gives one process its share of every batch of another order.
+
+    The rows of a batch, sorted by length, are dealt out in turn, so that all processes compute
+    about equally long. A rest of fewer rows than there are processes goes to each of them whole:
+    the mean gradient is the same.
+
+    Args:
+        order: The order of the rows of all processes.
+        batch_size: Rows a batch.
+        place: Which process this is, from 0.
+        total: How many there are.
+    """
+
+    def __init__(self, order: Sampler[int], batch_size: int, place: int, total: int) -> None:
+        self._order: Any = order
+        self._batch_size = batch_size
+        self._place = place
+        self._total = total
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of pass ``epoch`` over the data, counted from 0."""
+        self._order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        batches, rest = divmod(len(self._order), self._batch_size)
+        return batches * (self._batch_size // self._total) + len(self._share(range(rest)))
+
+    def __iter__(self) -> Iterator[int]:
+        rows = iter(self._order)
+        while batch := list(itertools.islice(rows, self._batch_size)):
+            yield from self._share(batch)
+
+    def _share(self, batch: Sequence[int]) -> Sequence[int]:
+        return batch[self._place :: self._total] if len(batch) >= self._total else batch
 
 
 def by_length(lengths: Sequence[int] | np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from stagetree.training import ranks
 from stagetree.training.freezing import Unfreezer
 from stagetree.training.masks import Masks
 from stagetree.training.steps import Steps
@@ -57,7 +58,10 @@ class EvaluateAt(TrainerCallback):  # type: ignore[misc]
 
 
 class Tell(TrainerCallback):  # type: ignore[misc]
-    """Tells of about a hundred steps in a stage, or of one every half second."""
+    """Tells of about a hundred steps in a stage, or of one every half second.
+
+    Several processes go by steps only: all of them must take part in what is told.
+    """
 
     def __init__(
         self,
@@ -71,7 +75,7 @@ class Tell(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Tell, if it is time."""
         step, total = state.global_step, state.max_steps
-        due = step % max(1, total // 100) == 0 or time.monotonic() - self._told >= 0.5
-        if due or step == total:
+        due = step % max(1, total // 100) == 0 or step == total
+        if due or (ranks.count() == 1 and time.monotonic() - self._told >= 0.5):
             self._told = time.monotonic()
             self._stepped(step, total, self._logs())

@@ -43,9 +43,14 @@ class Checkpoints:
         self.root = root
         self.vocabulary = vocabulary
 
+    @property
+    def partial(self) -> Path:
+        """Where the next checkpoint is written to."""
+        return self.root / "partial"
+
     def begin(self) -> Path:
         """Return an empty directory to write the next checkpoint to."""
-        directory = self.root / "partial"
+        directory = self.partial
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         return directory

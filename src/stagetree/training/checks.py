@@ -44,6 +44,17 @@ def faults(config: Any) -> list[Fault]:
     ]
 
 
+def sharded_faults(config: Any) -> list[Fault]:
+    """Return what of a ``TrainingConfig`` needs every process to have the whole model."""
+    wanted = {
+        "adapter": config.adapter.active,
+        "unfreeze": bool(config.unfreeze),
+        **{name: getattr(config, name) > 0 for name in ("l1", "l2", "l2_start")},
+    }
+    message = "does not go with resources.strategy=fsdp; leave it out or say strategy=ddp"
+    return [Fault(name, message) for name, asked in wanted.items() if asked]
+
+
 def _numbers(config: Any) -> Iterator[Fault]:
     for name in _POSITIVE:
         yield from _unless(getattr(config, name) > 0, config, name, "a number above 0")

@@ -7,16 +7,16 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from stagetree.core.errors import TrialPruned
-from stagetree.training import checkpoint, mixing, numerics
+from stagetree.training import checkpoint, mixing, numerics, ranks
 from stagetree.training.activations import ActivationStore
 from stagetree.training.adapters import Allocate
-from stagetree.training.batches import ROWS, Collate, Rows
+from stagetree.training.batches import ROWS, Collate, Rows, Shares
 from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import Attack, TrainingConfig
@@ -111,7 +111,7 @@ def train(
         compact(model, tokenizer, lessons.train, rows) as vocabulary,
         _made_ready(model, objective),
     ):
-        steps = count(config, len(lessons.train))
+        steps = count(config, len(lessons.train), ranks.count())
         checkpoints = Checkpoints(context.scratch / "checkpoints", vocabulary)
         progress = Progress(
             task.primary_metric, since=learner.masks.since(steps.total) if learner.masks else 0
@@ -152,10 +152,13 @@ def _trainer(
         objective = learner.adapted.objective(objective)
     collate = Collate(task.collator(learner.tokenizer))
     trunk = _trunk(learner, lessons, config, objective, context, collate)
+    sampler = mixing.order(task, lessons.train, config.batch_size, context.seed)
+    if ranks.count() > 1:
+        sampler = Shares(sampler, config.batch_size, ranks.number(), ranks.count())
     trainer = StageTrainer(
         model=learner.model,
         rows=Rows(lessons.train, lessons.soft_targets, numbered=bool(config.unfreeze)),
-        sampler=mixing.order(task, lessons.train, config.batch_size, context.seed),
+        sampler=sampler,
         collate=collate,
         objective=mixing.scaled(task, objective, learner.labels),
         config=config,
@@ -208,6 +211,8 @@ def _add_callbacks(
 
 def _whole(learner: Learner, config: TrainingConfig, objective: Objective) -> bool:
     """Return whether every step needs all layers, the frozen ones too."""
+    if ranks.count() > 1:  # each process would fill the store with the outputs of all rows
+        return True
     attacked = config.adversarial.method is not Attack.none
     looks_inside = bool(objective.asks) or isinstance(objective, Joined)
     return looks_inside or learner.masks is not None or attacked
@@ -234,18 +239,31 @@ class _Run:
         self.steps = steps
         self.checkpoints = checkpoints
         self._reported = context.scratch / "reported.json"
-        last = self.checkpoints.last()
         self.directory: Path | None = None
         self.progress = progress
+        last = ranks.agreed(self._last)
         if last is not None:
-            self.directory, self.progress = last
-        else:
-            self._reported.unlink(missing_ok=True)
+            self.directory = self.checkpoints.root / last["name"]
+            self.progress = Progress.from_json(last["progress"])
         self._tell()
+
+    def _last(self) -> dict[str, Any] | None:
+        """Return the last checkpoint; without one, nothing was told either."""
+        last = self.checkpoints.last()
+        if last is None:
+            self._reported.unlink(missing_ok=True)
+            return None
+        return {"name": last[0].name, "progress": last[1].to_json()}
 
     def evaluate(self, trainer: StageTrainer) -> None:
         """Score the model as it is now."""
-        model, step = self._model, trainer.state.global_step
+        step = trainer.state.global_step
+        metrics = ranks.agreed(lambda: self._metrics(trainer))
+        evaluation = Evaluation(step, self.steps.evaluations[step], metrics)
+        self.progress.evaluations.append(evaluation)
+
+    def _metrics(self, trainer: StageTrainer) -> dict[str, float]:
+        model = self._model
         model.eval()
 
         def forward(batch: Mapping[str, torch.Tensor]) -> np.ndarray:
@@ -264,12 +282,21 @@ class _Run:
         if loss is not None:
             trainer.refuse_nan("validation loss", loss)
             metrics["loss"] = loss
-        fraction = self.steps.evaluations[step]
-        self.progress.evaluations.append(Evaluation(step, fraction, metrics))
+        return metrics
 
     def save(self, trainer: StageTrainer) -> None:
         """Write a checkpoint; the last one needs only the best weights."""
-        directory = self.checkpoints.begin()
+        directory = self.checkpoints.partial
+        if ranks.leads():
+            self._save_weights(self.checkpoints.begin())
+        if not self.over():
+            trainer.save_run(directory)
+            if self._adapted is not None and ranks.leads():
+                self._adapted.save_progress(directory)
+        if ranks.leads():
+            self.directory = self.checkpoints.commit(directory, self.progress)
+
+    def _save_weights(self, directory: Path) -> None:
         checkpoint.save_weights(
             self._model, directory / checkpoint.MODEL, frozen=self._adapted is None
         )
@@ -277,11 +304,6 @@ class _Run:
             checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
         elif self.directory is not None:
             checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
-        if not self.over():
-            trainer.save_run(directory)
-            if self._adapted is not None:
-                self._adapted.save_progress(directory)
-        self.directory = self.checkpoints.commit(directory, self.progress)
 
     def told(self) -> bool:
         """Tell of the evaluation that was saved last; return whether training is over."""
@@ -293,7 +315,10 @@ class _Run:
         return self.progress.over(self.steps.total, self._config.patience)
 
     def finish(self) -> dict[str, float]:
-        """Give the model its best weights and return their metrics."""
+        """Give the model its best weights, where it leads, and return their metrics."""
+        found = dict(self.progress.evaluations[self.progress.best].metrics)
+        if not ranks.leads():
+            return found
         if self.directory is None:
             raise RuntimeError("expected training to end with an evaluation but there was none")
         whole = self._adapted is None
@@ -301,10 +326,12 @@ class _Run:
         if whole:
             self._model.requires_grad_(True)
         self._model.eval()
-        return dict(self.progress.evaluations[self.progress.best].metrics)
+        return found
 
     def _tell(self) -> None:
         """Tell of every evaluation that is saved and was not told before."""
+        if not ranks.leads():
+            return
         told = json.loads(self._reported.read_text("utf-8")) if self._reported.exists() else 0
         for place, evaluation in enumerate(self.progress.evaluations[told:], start=told + 1):
             try:

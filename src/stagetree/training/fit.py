@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stagetree.core.errors import OutOfMemory
 from stagetree.core.signature import result_fields
 from stagetree.data.augment.corpus import augmented
 from stagetree.models import huggingface
-from stagetree.training import limits, memory, steps
+from stagetree.training import limits, memory, ranks, steps
 from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
 from stagetree.training.engine import Context, train
@@ -69,8 +69,8 @@ def fit(
 
     When memory runs out, training goes on from the stage's last checkpoint, or from the start,
     with a smaller micro-batch and the same batch: all is then as if the config had asked for that
-    micro-batch from there on. What fitted is kept in ``context.cache`` (see :class:`Limits`), and
-    stages with equal needs begin with it.
+    micro-batch from there on. Several processes must all be started anew for that. What fitted is
+    kept in ``context.cache`` (see :class:`Limits`), and stages with equal needs begin with it.
 
     Args:
         start: What is trained.
@@ -86,9 +86,10 @@ def fit(
         TrialPruned: ``context.evaluated`` said so.
         TrialFailed: A loss is not a finite number.
         OutOfMemory: Not even one example at a time fits into memory, or is known not to.
+        BeginAgain: This is one of several processes, and a smaller micro-batch may fit.
     """
     known = Limits(context.cache / limits.FILE, _needs(start, config, context))
-    limit = known.read()
+    limit = Limit(**ranks.agreed(lambda: asdict(known.read())))
     if limit.failures >= limits.HOPELESS:
         tried = f"{limit.failures} attempts have shown it; delete {known.path} to try again"
         raise _unfit(config, context, tried)
@@ -99,17 +100,20 @@ def fit(
         lessons, goal = _lessons(learner, config, objective, context, eval_batch, teach)
         fitting = replace(config, micro_batch_size=micro_batch_size)
         if config.adapter.active:
-            total = steps.count(fitting, len(lessons.train)).total
+            total = steps.count(fitting, len(lessons.train), ranks.count()).total
             adapted = Adapted(learner.model, config.adapter, context.seed, total)
             learner = replace(learner, adapted=adapted)
         train(learner, lessons, context.task, fitting, goal, context, eval_batch)
         return learner
 
     try:
-        learner = memory.until_it_fits(attempt, micro_batch)
+        fits = memory.until_it_fits if ranks.count() == 1 else memory.or_begin_again
+        learner = fits(attempt, micro_batch)
     except OutOfMemory as error:
         why = str(error)  # the error itself holds on to the model
     else:
+        if not ranks.leads():
+            return None
         if limit.failures:
             known.succeed()
         if learner.masks is not None:
@@ -122,8 +126,10 @@ def fit(
 def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> dict[str, Any]:
     """Return all that decides how large a micro-batch may be."""
     adapter = {"adapter": result_fields(config.adapter)} if config.adapter.active else {}
+    together = {"processes": ranks.count()} if ranks.count() > 1 else {}
     return {
         **adapter,
+        **together,
         "device": memory.device(),
         "start": dict(start.needs),
         "task": context.task.kind,
@@ -143,13 +149,14 @@ def _sizes(
     config: TrainingConfig, stage: str, known: Limits, limit: Limit
 ) -> tuple[BatchSize, BatchSize]:
     """Return micro-batch and evaluation batch to begin with: as configured, or as fitted before."""
-    micro, evaluation = config.micro_batch_size or config.batch_size, config.eval_batch_size
+    share = config.batch_size // ranks.count()
+    micro, evaluation = config.micro_batch_size or share, config.eval_batch_size
     fitting = min(micro, limit.micro_batch_size or micro)
     return (
         BatchSize(
-            memory.largest_divisor(config.batch_size, fitting),
+            memory.largest_divisor(share, fitting),
             f"stages.{stage}.micro_batch_size",
-            divides=config.batch_size,
+            divides=share,
             halved=lambda size: known.lower("micro_batch_size", size),
         ),
         BatchSize(
@@ -169,18 +176,19 @@ def _lessons(
     teach: Teach | None,
 ) -> tuple[Lessons, Objective]:
     corpus = training_corpus(config, context)
-    train_rows, validation_rows = (
-        encoded(
-            corpus if split == "train" else context.corpus,
-            split,
-            context.task,
-            learner.tokenizer,
-            learner.labels,
-            config.max_length,
-            context.cache,
+    with ranks.one_first():
+        train_rows, validation_rows = (
+            encoded(
+                corpus if split == "train" else context.corpus,
+                split,
+                context.task,
+                learner.tokenizer,
+                learner.labels,
+                config.max_length,
+                context.cache,
+            )
+            for split in ("train", "validation")
         )
-        for split in ("train", "validation")
-    )
     objective = weighted(objective, config.loss, train_rows, learner.labels)
     if teach is None:
         return Lessons(train_rows, validation_rows), objective

@@ -13,6 +13,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from stagetree.core.errors import OutOfMemory
+from stagetree.training.ranks import BeginAgain
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,22 @@ def until_it_fits(attempt: Callable[[int], _T], batch: BatchSize) -> _T:
         # Only here, after the handler, has the traceback let go of the attempt's tensors.
         clear_device_cache(garbage_collection=True)
         batch.halve()
+
+
+def or_begin_again(attempt: Callable[[int], _T], batch: BatchSize) -> _T:
+    """Return what ``attempt`` makes with the size of ``batch``, together with other processes.
+
+    Raises:
+        BeginAgain: It did not fit and ``batch`` was halved; the others are in the middle of it.
+        OutOfMemory: Not even one example fits.
+    """
+    try:
+        return attempt(batch.size)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    batch.halve()
+    raise BeginAgain(batch.size)
 
 
 def device() -> str:

@@ -10,6 +10,15 @@ import numpy as np
 import torch
 
 
+def seed_of(seed: int, place: int) -> int:
+    """Return the seed of one of several processes that share a seed; the first keeps it.
+
+    >>> seed_of(13, 0), seed_of(13, 1) != seed_of(13, 2)
+    (13, True)
+    """
+    return int(np.random.SeedSequence([seed, place]).generate_state(1)[0]) if place else seed
+
+
 def states() -> dict[str, Any]:
     """Return the states of Python's, NumPy's and PyTorch's generators, on all devices."""
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)

@@ -17,7 +17,7 @@ class Steps:
         total: Optimiser steps.
         per_epoch: Optimiser steps in one pass over the data.
         micro_batch: Examples a forward pass.
-        accumulation: Forward passes an optimiser step.
+        accumulation: Forward passes an optimiser step, in each process.
         evaluations: Fraction of the stage's budget by the step after which it is evaluated.
     """
 
@@ -28,8 +28,8 @@ class Steps:
     evaluations: Mapping[int, float]
 
 
-def count(config: TrainingConfig, examples: int) -> Steps:
-    """Count the steps of a stage that trains on ``examples`` rows.
+def count(config: TrainingConfig, examples: int, processes: int = 1) -> Steps:
+    """Count the steps of a stage that trains on ``examples`` rows, its batches shared out evenly.
 
     Evaluation ``i`` of ``n`` comes after step ``round(i * total / n)`` and stands for the
     fraction ``i / n``. Where a stage has fewer steps than evaluations, several meet at one
@@ -40,7 +40,8 @@ def count(config: TrainingConfig, examples: int) -> Steps:
     >>> steps.total, steps.evaluations
     (16, {4: 0.25, 8: 0.5, 12: 0.75, 16: 1.0})
     """
-    micro_batch = config.micro_batch_size or config.batch_size
+    share = config.batch_size // processes
+    micro_batch = config.micro_batch_size or share
     per_epoch = max(1, math.ceil(examples / config.batch_size))
     total = max(1, math.ceil(config.epochs * per_epoch))
     if config.max_steps:
@@ -50,4 +51,4 @@ def count(config: TrainingConfig, examples: int) -> Steps:
         max(1, (2 * index * total + wanted) // (2 * wanted)): index / wanted
         for index in range(1, wanted + 1)
     }
-    return Steps(total, per_epoch, micro_batch, config.batch_size // micro_batch, evaluations)
+    return Steps(total, per_epoch, micro_batch, share // micro_batch, evaluations)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments, get_scheduler
 
 from stagetree.core.errors import TrialFailed
 from stagetree.models.quiet import quiet
-from stagetree.training import checkpoint, numerics, randomness
+from stagetree.training import checkpoint, numerics, randomness, ranks
 from stagetree.training.adversarial import Adversary
 from stagetree.training.batches import ROWS, TEACHER_LOGITS
 from stagetree.training.config import Schedule, TrainingConfig
@@ -78,7 +80,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         self._objective = objective
         self.trunk = trunk or Trunk(model, {}, collate, arithmetic, whole=True, store=None)
         self._arithmetic = arithmetic
-        self._dropout = FastDropout(seed)
+        self._dropout = FastDropout(randomness.seed_of(seed, ranks.number()))
         self._weights = list(model.parameters())
         self._evaluated = evaluated
         self._saved = saved
@@ -117,13 +119,13 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         self.model_wrapped = self.accelerator = None
 
     def recent_logs(self) -> dict[str, float]:
-        """Return the mean loss since the last call, and the learning rate.
+        """Return the mean loss since the last call, over all processes, and the learning rate.
 
         Raises:
             TrialFailed: The loss is not a finite number.
         """
         step = self.state.global_step
-        loss = self._recent_loss.item() / max(1, step - self._recent_from)
+        loss = ranks.mean(self._recent_loss.item() / max(1, step - self._recent_from))
         self._recent_loss.zero_()
         self._recent_from = step
         self.refuse_nan("loss", loss)
@@ -214,7 +216,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             else:
                 outputs = forward()
                 loss = objective(outputs)
-        loss = loss / torch.clamp(torch.as_tensor(num_items_in_batch), min=1)
+        # The positions are those of all processes, whose gradients are averaged.
+        loss = loss * ranks.count() / torch.clamp(torch.as_tensor(num_items_in_batch), min=1)
         accelerator: Any = self.accelerator
         if self._penalty and accelerator.sync_gradients:
             loss = loss + self._penalty()
@@ -255,17 +258,36 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return {}
 
     def save_run(self, directory: Path) -> None:
-        """Write all that a resume needs beside the weights."""
+        """Write all that a resume needs beside the weights; every process must call it."""
+        own = {"randomness": randomness.states(), "dropout": self._dropout.state()}
+        states = ranks.everyone(own)
+        if not ranks.leads():
+            return
         run = {
             "optimizer": checkpoint.save_optimizer(
                 self.optimizer, directory / checkpoint.OPTIMIZER
             ),
             "schedule": checkpoint.save_schedule(self.lr_scheduler),
-            "randomness": randomness.states(),
-            "dropout": self._dropout.state(),
+            **states[0],
+            **({"others": states[1:]} if len(states) > 1 else {}),
         }
         (directory / checkpoint.RUN).write_text(json.dumps(run), encoding="utf-8")
         self.state.save_to_json(str(directory / TRAINER_STATE))
+
+    def get_train_dataloader(self) -> Any:
+        """Return batches of the rows, of which the sampler gives each process its share."""
+        if ranks.count() == 1:
+            return super().get_train_dataloader()
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self._train_batch_size,
+            sampler=self._sampler,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        # As for a process alone: nothing is left to share out.
+        device = self.args.device
+        return prepare_data_loader(loader, device, num_processes=1, put_on_device=True)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self._sampler
@@ -289,6 +311,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             run = _run(Path(checkpoint))
+            if ranks.number():
+                run = run["others"][ranks.number() - 1]
             randomness.restore(run["randomness"])
             self._dropout.restore(run["dropout"])
 
@@ -315,6 +339,7 @@ def arguments(
     config: TrainingConfig, steps: Steps, seed: int, directory: Path
 ) -> TrainingArguments:
     """Return Trainer's own options; what it would print, log or save by itself is off."""
+    together = ranks.count() > 1
     return TrainingArguments(
         output_dir=str(directory),
         max_steps=steps.total,
@@ -323,7 +348,7 @@ def arguments(
         max_grad_norm=config.max_grad_norm,
         learning_rate=config.learning_rate,
         optim="adamw_torch_fused",
-        seed=seed,
+        seed=randomness.seed_of(seed, ranks.number()),
         eval_strategy="no",
         save_strategy="no",
         logging_strategy="no",
@@ -333,7 +358,9 @@ def arguments(
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
-        average_tokens_across_devices=False,
+        average_tokens_across_devices=together,
+        ddp_find_unused_parameters=not config.gradient_checkpointing,
+        ddp_broadcast_buffers=False,
         use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
     )
 
