@@ -23,7 +23,7 @@ from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
 from stagetree.search import question, results, study, versions
 from stagetree.search.attempt import App
-from stagetree.search.budget import Budget
+from stagetree.search.budget import Budget, reserved
 from stagetree.search.firsts import still_to_run
 from stagetree.search.notes import crashed, is_imported
 from stagetree.search.plan import SearchPlan
@@ -143,7 +143,7 @@ class _Search:
             total=reading.total,
             max_attempts=options["max_attempts"],
             max_failures=options["max_failures"],
-            budget=Budget(options["timeout"], options["device_hours"]),
+            budget=Budget(options["timeout"], options["device_hours"], reserved(self.config)),
             first=reading.first,
             forgiven=frozenset(),
             copies=options["copies"],

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from rich.table import Table
 
 from stagetree.cli.options import AsJson, Root, show
-from stagetree.pipeline import commandline
+from stagetree.pipeline import commandline, resources
 from stagetree.pipeline.compose import compose
 from stagetree.pipeline.cost import Cost, Costs
 from stagetree.pipeline.opening import store_of
@@ -68,6 +68,7 @@ class _Planned:
     Attributes:
         study: Name of its study, if it is a search.
         workers: How many trials would run at once.
+        devices: Devices that each of them keeps busy.
         forecast: What it would compute.
         costs: What that takes.
         stored: Bytes that the store holds.
@@ -76,6 +77,7 @@ class _Planned:
 
     study: str | None
     workers: int
+    devices: int
     forecast: Forecast
     costs: Costs
     stored: int
@@ -116,6 +118,7 @@ def _planned(config: DictConfig, count: Callable[[Store], Forecast]) -> _Planned
     return _Planned(
         study=None,
         workers=1,
+        devices=resources.read(config, (), []).devices,
         forecast=counted,
         costs=Costs(itertools.chain(store.records(), store.freed())),
         stored=sum(Sizes(store.root).read().values()),
@@ -136,6 +139,7 @@ def _row(planned: _Planned) -> dict[str, Any]:
         "executions": _by_kind(forecast, fewest=False),
         "seconds": most["seconds"],
         "wall_seconds": most["wall_seconds"],
+        "device_seconds": most["device_seconds"],
         "bytes": most["bytes"],
         "stored_bytes": planned.stored,
         "budget_bytes": planned.budget,
@@ -168,6 +172,7 @@ def _amounts(planned: _Planned, *, fewest: bool) -> dict[str, Any]:
         "reused": forecast.reused[0 if fewest else 1],
         "seconds": None if seconds is None else round(seconds, 1),
         "wall_seconds": None if seconds is None else round(seconds / planned.workers, 1),
+        "device_seconds": None if seconds is None else round(seconds * planned.devices, 1),
         "bytes": None if size is None else round(size),
     }
 
@@ -194,6 +199,9 @@ def _table(row: Mapping[str, Any], planned: _Planned) -> Table:
     table.add_row("work", between("seconds", duration))
     if planned.workers > 1:
         table.add_row(f"with {planned.workers} workers", between("wall_seconds", duration))
+    if planned.devices > 1:
+        name = f"of {planned.devices} devices a trial"
+        table.add_row(name, between("device_seconds", duration))
     table.add_row("disk", between("bytes", lambda size: f"{megabytes(size)} MB"))
     if planned.budget is not None:
         table.add_row("disk budget", _room(planned, most["bytes"]))

@@ -27,8 +27,9 @@ class Cost:
 class Costs:
     """Estimates from past results.
 
-    An estimate is the mean over the results of the same kind: those of the same data and model
-    if there are any, else those of the same data, else all. Training time is taken to grow with
+    An estimate is the mean over the results of the same kind, computed by as many processes if
+    there are any: those of the same data and model if there are any, else those of the same data,
+    else all. Training time is taken to grow with
     the examples seen, ``epochs`` times training rows or ``max_steps`` times ``batch_size``,
     where both sides say how many; rows are known where ``data.max_train`` limits them. Loading,
     scoring and evaluating are not told apart from training, so an estimate from a run of very
@@ -40,7 +41,7 @@ class Costs:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_kind: dict[str, list[Record]] = {}
-        self._alike: dict[tuple[str, str, str], list[Record]] = {}
+        self._alike: dict[tuple[str, str, str, str], list[Record]] = {}
         for record in records:
             self._by_kind.setdefault(record.kind, []).append(record)
 
@@ -49,9 +50,10 @@ class Costs:
         known = self._by_kind.get(node.stage.kind)
         if not known:
             return None
-        like = (node.stage.kind, pipeline.data_fingerprint, pipeline.model_revision)
+        processes = str(node.fields.get("processes", 1))
+        like = (node.stage.kind, pipeline.data_fingerprint, pipeline.model_revision, processes)
         if like not in self._alike:
-            self._alike[like] = _alike(known, pipeline)
+            self._alike[like] = _alike(_as_many(known, node), pipeline)
         alike = self._alike[like]
         return Cost(
             statistics.fmean(
@@ -70,6 +72,12 @@ class Costs:
             statistics.fmean(cost.seconds for cost in known),
             statistics.fmean(cost.bytes for cost in known),
         )
+
+
+def _as_many(records: list[Record], node: Node) -> list[Record]:
+    """Return those computed by as many processes as a stage would be, or all if there are none."""
+    wanted = node.fields.get("processes", 1)
+    return [record for record in records if record.config.get("processes", 1) == wanted] or records
 
 
 def _alike(records: list[Record], pipeline: Pipeline) -> list[Record]:

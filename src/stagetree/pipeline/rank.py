@@ -137,8 +137,10 @@ def _run(seat: Seat, job: Job, pipe: Connection) -> None:
     from stagetree.training import ranks
 
     torch.set_num_threads(seat.threads)
-    patience = job.pipeline.resources.patience
-    with ranks.joined("127.0.0.1", seat.port, seat.place, seat.total, patience):
+    resources = job.pipeline.resources
+    with ranks.joined(
+        "127.0.0.1", seat.port, seat.place, seat.total, resources.patience, resources.sharded
+    ):
         job.node.stage.run(job.node.config, _context(job, pipe))
 
 

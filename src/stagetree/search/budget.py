@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from stagetree.search.notes import COPY_OF, counts, is_imported, notes_of
@@ -15,6 +16,7 @@ from stagetree.search.notes import COPY_OF, counts, is_imported, notes_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from omegaconf import DictConfig
     from optuna.trial import FrozenTrial
 
 SHARE = 0.75
@@ -32,12 +34,21 @@ class Budget:
         timeout: Seconds of wall time from ``start``; ``None`` is no limit.
         device_hours: Hours of devices for all trials of the study together, over all workers
             and restarts; a worker without accelerator counts as one device. ``None`` is no limit.
+        reserved: Devices that each trial keeps busy; ``None``: all that its worker sees.
         start: Monotonic time at which ``timeout`` begins.
     """
 
     timeout: float | None = None
     device_hours: float | None = None
+    reserved: int | None = None
     start: float = field(default_factory=time.monotonic)
+
+    @property
+    def devices(self) -> int:
+        """How many devices a trial in this process keeps busy; a CPU counts as one."""
+        torch = sys.modules.get("torch")
+        seen = max(1, torch.cuda.device_count()) if torch is not None else 1
+        return self.reserved or seen
 
     def refuses(self, trials: Sequence[FrozenTrial]) -> str:
         """Return why no further trial may start, or an empty string when one may."""
@@ -53,15 +64,23 @@ class Budget:
         if self.device_hours is None:
             return ""
         used = sum(_device_seconds(trial, needed) for trial in trials if counts(trial)) / 3600
-        if used + needed * devices() / 3600 > self.device_hours or used >= self.device_hours:
+        if used + needed * self.devices / 3600 > self.device_hours or used >= self.device_hours:
             return f"{used:.3g} of {self.device_hours:g} device hours are used or under way"
         return ""
 
 
-def devices() -> int:
-    """Return how many accelerators this process uses; a CPU counts as one."""
-    torch = sys.modules.get("torch")
-    return max(1, torch.cuda.device_count()) if torch is not None else 1
+def reserved(config: DictConfig) -> int | None:
+    """Return how many devices a configuration says that a trial keeps busy, if it does.
+
+    A trial of several processes without GPUs counts one for each process.
+
+    >>> from omegaconf import OmegaConf
+    >>> reserved(OmegaConf.create({"resources": {"processes_per_trial": 2}}))
+    2
+    """
+    names = ("gpus_per_trial", "processes_per_trial")
+    counts = [OmegaConf.select(config, f"resources.{name}") for name in names]
+    return max((int(count) for count in counts if count), default=None)
 
 
 def _typical(trials: Sequence[FrozenTrial]) -> float:

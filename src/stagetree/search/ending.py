@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 
 from stagetree.core.errors import TrialFailed
 from stagetree.search import constraints, infeasible
-from stagetree.search.budget import devices
 from stagetree.search.notes import (
     COPY_OF,
     CRASHED,
@@ -64,7 +63,7 @@ def tell(
     notes: dict[str, Any] = {
         ENDED: outcome.state,
         "seconds": round(seconds, 3),
-        "devices": devices(),
+        "devices": plan.budget.devices,
         "command": f"{plan.command} {shlex.join(overrides)}",
     }
     if outcome.directory:

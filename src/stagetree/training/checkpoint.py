@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, load_model, save_file, save_model
 
+from stagetree.training import ranks, sharding
 from stagetree.training.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,19 @@ class Checkpoints:
         return sorted(self.root.glob(f"{_PREFIX}*"))
 
 
-def save_weights(model: torch.nn.Module, path: Path, frozen: bool = True) -> None:
-    """Write a model's weights; tied ones once; only those with gradients without ``frozen``."""
+def save_weights(
+    model: torch.nn.Module,
+    path: Path,
+    frozen: bool = True,
+    gathered: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write a model's weights; tied ones once; only those with gradients without ``frozen``.
+
+    Those of a model that processes share out among them are given, as ``gathered``.
+    """
+    if gathered is not None:
+        save_file(dict(gathered), path)
+        return
     if frozen:
         save_model(model, str(path))
         return
@@ -125,7 +137,7 @@ def share(source: Path, target: Path) -> None:
 
 
 def save_optimizer(optimizer: Any, path: Path) -> dict[str, Any]:
-    """Write an optimiser's tensors to ``path``.
+    """Write an optimiser's tensors to ``path``, in the process that leads; all must call it.
 
     Returns:
         The rest of its state, as plain JSON values.
@@ -135,10 +147,11 @@ def save_optimizer(optimizer: Any, path: Path) -> dict[str, Any]:
     for index, entries in state["state"].items():
         for name, value in entries.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{index}.{name}"] = value.detach().contiguous()
+                tensors[f"{index}.{name}"] = sharding.whole(value).detach().contiguous()
             else:
                 values[f"{index}.{name}"] = value
-    save_file(tensors, path)
+    if ranks.leads():
+        save_file(tensors, path)
     return {"values": values, "param_groups": state["param_groups"]}
 
 
@@ -148,6 +161,11 @@ def load_optimizer(optimizer: Any, path: Path, rest: Mapping[str, Any]) -> None:
     for key, value in {**load_file(path), **rest["values"]}.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for index, entries in state.items():
+        for name, value in entries.items():
+            if isinstance(value, torch.Tensor):
+                entries[name] = sharding.like(value, weights[index])
     groups = [{**group, "betas": tuple(group["betas"])} for group in rest["param_groups"]]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stagetree.core.errors import TrialPruned
-from stagetree.training import checkpoint, mixing, numerics, ranks
+from stagetree.training import checkpoint, mixing, numerics, ranks, sharding
 from stagetree.training.activations import ActivationStore
 from stagetree.training.adapters import Allocate
 from stagetree.training.batches import ROWS, Collate, Rows, Shares
@@ -29,7 +29,7 @@ from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
 from stagetree.training.trunk import TRAIN, VALIDATION, Trunk
 from stagetree.training.unpadding import unpadded
-from stagetree.training.vocabulary import compact
+from stagetree.training.vocabulary import WHOLE, compact
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -108,7 +108,7 @@ def train(
     evaluator = Evaluator(task, tokenizer, rows, learner.labels, size, bool(config.unfreeze))
     with (
         numerics.apply(context.numerics),
-        compact(model, tokenizer, lessons.train, rows) as vocabulary,
+        _held(model, tokenizer, lessons) as vocabulary,
         _made_ready(model, objective),
     ):
         steps = count(config, len(lessons.train), ranks.count())
@@ -126,6 +126,24 @@ def train(
             finally:
                 trainer.release()
         return run.finish()
+
+
+def best_weights(context: Context) -> Path:
+    """Return the file of the best weights of a training that has ended."""
+    last = Checkpoints(context.scratch / "checkpoints", WHOLE).last()
+    if last is None:
+        raise RuntimeError("expected training to end with a checkpoint but there is none")
+    return last[0] / checkpoint.BEST
+
+
+@contextlib.contextmanager
+def _held(model: PreTrainedModel, tokenizer: Any, lessons: Lessons) -> Iterator[str]:
+    """Leave out what the rows do not need, unless processes share the model out among them."""
+    if ranks.sharded():
+        yield WHOLE
+        return
+    with compact(model, tokenizer, lessons.train, lessons.validation) as vocabulary:
+        yield vocabulary
 
 
 @contextlib.contextmanager
@@ -258,7 +276,8 @@ class _Run:
     def evaluate(self, trainer: StageTrainer) -> None:
         """Score the model as it is now."""
         step = trainer.state.global_step
-        metrics = ranks.agreed(lambda: self._metrics(trainer))
+        found = self._metrics(trainer) if ranks.leads() or ranks.sharded() else {}
+        metrics = ranks.agreed(lambda: found)
         evaluation = Evaluation(step, self.steps.evaluations[step], metrics)
         self.progress.evaluations.append(evaluation)
 
@@ -270,7 +289,7 @@ class _Run:
             on_device = {name: value.to(model.device) for name, value in batch.items()}
             numbers = on_device.pop(ROWS, None)
             with (
-                torch.inference_mode(),
+                torch.no_grad() if ranks.sharded() else torch.inference_mode(),
                 trainer.trunk.feeding(VALIDATION, numbers, on_device),
                 numerics.autocast(self._context.numerics, model.device.type),
             ):
@@ -287,8 +306,9 @@ class _Run:
     def save(self, trainer: StageTrainer) -> None:
         """Write a checkpoint; the last one needs only the best weights."""
         directory = self.checkpoints.partial
+        gathered = sharding.gathered(self._model) if ranks.sharded() else None
         if ranks.leads():
-            self._save_weights(self.checkpoints.begin())
+            self._save_weights(self.checkpoints.begin(), gathered)
         if not self.over():
             trainer.save_run(directory)
             if self._adapted is not None and ranks.leads():
@@ -296,10 +316,9 @@ class _Run:
         if ranks.leads():
             self.directory = self.checkpoints.commit(directory, self.progress)
 
-    def _save_weights(self, directory: Path) -> None:
-        checkpoint.save_weights(
-            self._model, directory / checkpoint.MODEL, frozen=self._adapted is None
-        )
+    def _save_weights(self, directory: Path, gathered: Mapping[str, torch.Tensor] | None) -> None:
+        path = directory / checkpoint.MODEL
+        checkpoint.save_weights(self._model, path, self._adapted is None, gathered)
         if self.progress.last_is_best:
             checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
         elif self.directory is not None:
@@ -315,9 +334,12 @@ class _Run:
         return self.progress.over(self.steps.total, self._config.patience)
 
     def finish(self) -> dict[str, float]:
-        """Give the model its best weights, where it leads, and return their metrics."""
+        """Give the model its best weights, where it leads, and return their metrics.
+
+        A model that processes share out among them keeps its own; see :func:`best_weights`.
+        """
         found = dict(self.progress.evaluations[self.progress.best].metrics)
-        if not ranks.leads():
+        if not ranks.leads() or ranks.sharded():
             return found
         if self.directory is None:
             raise RuntimeError("expected training to end with an evaluation but there was none")

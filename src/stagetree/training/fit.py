@@ -10,10 +10,10 @@ from stagetree.core.errors import OutOfMemory
 from stagetree.core.signature import result_fields
 from stagetree.data.augment.corpus import augmented
 from stagetree.models import huggingface
-from stagetree.training import limits, memory, ranks, steps
+from stagetree.training import checkpoint, limits, memory, ranks, steps
 from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
-from stagetree.training.engine import Context, train
+from stagetree.training.engine import Context, best_weights, train
 from stagetree.training.gold import weighted
 from stagetree.training.learner import Learner, Lessons, Taught
 from stagetree.training.limits import Limit, Limits
@@ -114,6 +114,9 @@ def fit(
     else:
         if not ranks.leads():
             return None
+        if ranks.sharded():  # what was trained is in parts
+            learner = start.build()
+            checkpoint.load_weights(learner.model, best_weights(context))
         if limit.failures:
             known.succeed()
         if learner.masks is not None:
@@ -126,10 +129,10 @@ def fit(
 def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> dict[str, Any]:
     """Return all that decides how large a micro-batch may be."""
     adapter = {"adapter": result_fields(config.adapter)} if config.adapter.active else {}
-    together = {"processes": ranks.count()} if ranks.count() > 1 else {}
+    together = {"processes": ranks.count(), "sharded": ranks.sharded()}
     return {
         **adapter,
-        **together,
+        **(together if ranks.count() > 1 else {}),
         "device": memory.device(),
         "start": dict(start.needs),
         "task": context.task.kind,

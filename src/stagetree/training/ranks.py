@@ -18,6 +18,9 @@ import torch.distributed as dist
 _TRANSPORTS = ("gloo/transport", "[c10d", "NCCL")
 
 
+_sharded = False
+
+
 class BeginAgain(Exception):  # noqa: N818 - not a fault of the stage
     """One process ran out of memory and has halved ``size``: all must begin again with it."""
 
@@ -39,13 +42,20 @@ def number() -> int:
     return dist.get_rank() if count() > 1 else 0
 
 
+def sharded() -> bool:
+    """Return whether the processes share the model out among them."""
+    return count() > 1 and _sharded
+
+
 def leads() -> bool:
     """Return whether this is the one process that writes, evaluates and tells."""
     return number() == 0
 
 
 @contextlib.contextmanager
-def joined(host: str, port: int, place: int, total: int, patience: float) -> Iterator[None]:
+def joined(
+    host: str, port: int, place: int, total: int, patience: float, shared_out: bool
+) -> Iterator[None]:
     """Be one of several processes inside the block.
 
     Args:
@@ -54,7 +64,10 @@ def joined(host: str, port: int, place: int, total: int, patience: float) -> Ite
         place: Which process this is, from 0.
         total: How many there are.
         patience: Seconds that one may keep the others waiting; then those raise an error.
+        shared_out: Whether each holds only a part of the model.
     """
+    global _sharded
+    _sharded = shared_out
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(place)

@@ -15,7 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, get_schedu
 
 from stagetree.core.errors import TrialFailed
 from stagetree.models.quiet import quiet
-from stagetree.training import checkpoint, numerics, randomness, ranks
+from stagetree.training import checkpoint, numerics, randomness, ranks, sharding
 from stagetree.training.adversarial import Adversary
 from stagetree.training.batches import ROWS, TEACHER_LOGITS
 from stagetree.training.config import Schedule, TrainingConfig
@@ -107,6 +107,12 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         super().create_accelerator_and_postprocess()
         accelerator: Any = self.accelerator
         accelerator.free_memory = lambda *objects: list(objects)
+        if ranks.sharded():  # it sees to its gradients by itself
+            accelerator.prepare_model = lambda model, **options: model
+
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if not ranks.sharded():  # whole it may not fit; its parts are moved one by one
+            super()._move_model_to_device(model, device)
 
     def release(self) -> None:
         """Let go of model, optimiser and data, which a cycle through callbacks would keep."""
@@ -145,6 +151,9 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Make AdamW over all parameters: without an adapter any of them may train later."""
+        if ranks.sharded():
+            sharding.shard(self.model, self.args.device)
+            self._weights = list(self.model.parameters())
         config = self._config
         self.optimizer = torch.optim.AdamW(
             parameter_groups(
@@ -261,12 +270,11 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         """Write all that a resume needs beside the weights; every process must call it."""
         own = {"randomness": randomness.states(), "dropout": self._dropout.state()}
         states = ranks.everyone(own)
+        optimizer = checkpoint.save_optimizer(self.optimizer, directory / checkpoint.OPTIMIZER)
         if not ranks.leads():
             return
         run = {
-            "optimizer": checkpoint.save_optimizer(
-                self.optimizer, directory / checkpoint.OPTIMIZER
-            ),
+            "optimizer": optimizer,
             "schedule": checkpoint.save_schedule(self.lr_scheduler),
             **states[0],
             **({"others": states[1:]} if len(states) > 1 else {}),
@@ -319,7 +327,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def _clip_grad_norm(self, model: Any) -> torch.Tensor:
         """Clip gradients; those that are short enough are not even multiplied by one."""
         gradients = [weight.grad for weight in self._weights if weight.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = sharding.whole(torch.nn.utils.get_total_norm(gradients))
         if norm > self._config.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(self._weights, self._config.max_grad_norm, norm)
         return norm
