@@ -179,7 +179,8 @@ class _Process:
         if self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a device
+            self._popen.wait(_AFTERMATH * 5)
         self.pipe.close()
 
     def _death(self) -> str:

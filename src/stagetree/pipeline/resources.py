@@ -83,15 +83,14 @@ def read(
     config = typed(cfg.resources, ResourcesConfig, PATH, faults)
     if config is None:
         return Resources()
-    wrong = _number_faults(config)
-    faults += below(PATH, wrong)
+    faults += below(PATH, _number_faults(config))
     found = Resources(
         processes=config.processes_per_trial or config.gpus_per_trial or 1,
         gpus=config.gpus_per_trial,
         sharded=config.strategy is Strategy.fsdp,
         patience=config.patience,
     )
-    if not wrong and found.processes > 1:
+    if found.processes > 1:
         faults += _stage_faults(found, stages)
     return found
 

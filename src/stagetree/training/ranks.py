@@ -18,6 +18,9 @@ import torch.distributed as dist
 _TRANSPORTS = ("gloo/transport", "[c10d", "NCCL")
 
 
+_START = 600.0
+"""Seconds that a process may take to start."""
+
 _sharded = False
 
 
@@ -63,7 +66,8 @@ def joined(
         port: Its port.
         place: Which process this is, from 0.
         total: How many there are.
-        patience: Seconds that one may keep the others waiting; then those raise an error.
+        patience: Seconds that one may keep the others waiting, once all have started; then those
+            raise an error.
         shared_out: Whether each holds only a part of the model.
     """
     global _sharded
@@ -72,10 +76,12 @@ def joined(
     if torch.cuda.is_available():
         torch.cuda.set_device(place)
         backend = "cpu:gloo,cuda:nccl"
-    wait = timedelta(seconds=patience)
+    wait, start = timedelta(seconds=patience), timedelta(seconds=max(patience, _START))
     store = dist.TCPStore(  # type: ignore[attr-defined]
-        host, port, is_master=False, timeout=wait
+        host, port, is_master=False, timeout=start
     )
+    store.set(f"started/{place}", "")
+    store.wait([f"started/{other}" for other in range(total)], start)
     dist.init_process_group(backend, store=store, rank=place, world_size=total, timeout=wait)
     yield
     gc.collect()  # gloo may abort at the end when tensors of its collectives are still about

@@ -304,7 +304,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         self._saved(self)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        weights = Path(resume_from_checkpoint) / checkpoint.MODEL
+        directory = Path(resume_from_checkpoint)
+        weights = directory / checkpoint.MODEL
+        state = json.loads((directory / TRAINER_STATE).read_text(encoding="utf-8"))
+        self._recent_from = int(state["global_step"])
         target = self.model if model is None else model
         checkpoint.load_weights(target, weights, frozen=not self._config.adapter.active)
 

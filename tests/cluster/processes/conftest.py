@@ -75,8 +75,11 @@ class Runs:
         return record
 
     @staticmethod
-    def hearing(then: Callable[[float], None] = lambda fraction: None) -> Hearing:
-        return Hearing(then)
+    def hearing(
+        then: Callable[[float], None] = lambda fraction: None, hear: Hearing | None = None
+    ) -> Hearing:
+        """Return what listens, having heard what another one heard."""
+        return Hearing(then, list(hear.losses) if hear else [])
 
     @staticmethod
     def processes(parent: int | None = None) -> dict[int, int]:

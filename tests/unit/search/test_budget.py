@@ -50,3 +50,9 @@ def test_what_an_earlier_version_ran_was_paid_for_then() -> None:
     earlier = trial(7200)
     earlier.set_user_attr("imported_from", "old#0")
     assert Budget(device_hours=2).refuses([earlier]) == ""
+
+
+def test_a_trial_counts_for_all_the_devices_that_it_keeps_busy() -> None:
+    half_an_hour = trial(1800, devices=4)
+    assert Budget(device_hours=4, reserved=4).refuses([half_an_hour]) == ""
+    assert "2 of 3 device hours" in Budget(device_hours=3, reserved=4).refuses([half_an_hour])

@@ -1,9 +1,11 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagetree.training.batches import ShuffledRows, by_length
+from stagetree.training.batches import Shares, ShuffledRows, by_length
 from stagetree.training.config import TrainingConfig
 from stagetree.training.steps import count
 
@@ -50,3 +52,27 @@ def test_evaluations_come_at_exact_fractions():
     steps = count(TrainingConfig(max_steps=7, batch_size=1, evaluations=3), 100)
     assert steps.evaluations == {2: 1 / 3, 5: 2 / 3, 7: 1.0}
     assert count(TrainingConfig(max_steps=1, evaluations=5), 100).evaluations == {1: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "total"), [(41, 8, 2), (40, 8, 4), (23, 12, 3), (3, 8, 4)]
+)
+def test_shares_are_the_batches_dealt_out(rows: int, batch: int, total: int) -> None:
+    order = ShuffledRows(list(range(rows)), batch, seed=1)
+    shares = [Shares(order, batch, place, total) for place in range(total)]
+    for share in shares:
+        share.set_epoch(2)
+    dealt = [list(share) for share in shares]
+    assert [len(share) for share in shares] == [len(own) for own in dealt]
+    whole = list(order)
+    full = rows - rows % batch
+    for start in range(0, full, batch):
+        own = slice(start // total, (start + batch) // total)
+        assert sorted(chain.from_iterable(one[own] for one in dealt)) == sorted(
+            whole[start:][:batch]
+        )
+    rest = [own[full // total :] for own in dealt]
+    if rows % batch >= total:
+        assert sorted(chain.from_iterable(rest)) == sorted(whole[full:])
+    else:  # each has all of it, so that none is left without a step
+        assert rest == [whole[full:]] * total
