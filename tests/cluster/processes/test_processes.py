@@ -65,6 +65,27 @@ class Starved(Finetune):
         fit(Start({"kind": "starved"}, build), config, CrossEntropy(0.0), context)
 
 
+class InParts(Finetune):
+    """Fails unless each process held but its part of the weights that it trained."""
+
+    @classmethod
+    def run(cls, config: Any, context: StageContext) -> None:
+        from stagetree.training.fit import fit
+        from stagetree.training.learner import Start
+        from stagetree.training.objectives import CrossEntropy
+
+        built: list[Any] = []
+
+        def build() -> Any:
+            built.append(_learner(config, context))
+            return built[-1]
+
+        fit(Start({"kind": "in parts"}, build), config, CrossEntropy(0.0), context)
+        weights = list(built[0].model.parameters())
+        held = sum(weight.to_local().numel() for weight in weights)
+        assert held < 0.6 * sum(weight.numel() for weight in weights)
+
+
 def of_kind(pipeline: Pipeline, stage: type[Finetune]) -> Pipeline:
     nodes = [dataclasses.replace(node, stage=stage) for node in pipeline.nodes]
     return dataclasses.replace(pipeline, nodes=tuple(nodes))
@@ -82,19 +103,22 @@ def together(shared_runs: Any) -> tuple[Record, list[float], Path]:
     return _terminated_and_resumed(shared_runs, MICRO, TWO)
 
 
-def _terminated_and_resumed(runs: Any, *words: str) -> tuple[Record, list[float], Path]:
+def _terminated_and_resumed(
+    runs: Any, *words: str, stage: type[Finetune] = Finetune
+) -> tuple[Record, list[float], Path]:
     """Return the result of a run that gets SIGTERM at its first evaluation, and then goes on."""
     before = signal.getsignal(signal.SIGTERM)
     raise_on_sigterm()
     hearing = runs.hearing(lambda fraction: os.kill(os.getpid(), signal.SIGTERM))
+    pipeline = of_kind(runs.pipeline("finetune", *words), stage)
     try:
         with pytest.raises(Terminated):
-            runs.run(runs.pipeline("finetune", *words), hearing)
+            runs.run(pipeline, hearing)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert runs.processes() == {}
     hearing = runs.hearing(hear=hearing)
-    record = runs.run(runs.pipeline("finetune", *words), hearing)
+    record = runs.run(pipeline, hearing)
     return record, hearing.losses, runs.model(record)
 
 
@@ -180,7 +204,7 @@ def test_hung_process_is_not_waited_for_for_ever(runs: Any) -> None:
 def test_shared_out_model_learns_the_same(runs: Any, alone: Any) -> None:
     one, one_losses, _ = alone
     words = (MICRO, TWO, "resources.strategy=fsdp")
-    two, two_losses, _ = _terminated_and_resumed(runs, *words)
+    two, two_losses, _ = _terminated_and_resumed(runs, *words, stage=InParts)
     assert two.config["strategy"] == "fsdp"
     assert one_losses == pytest.approx(two_losses, abs=1e-5)
     assert one.metrics["f1"] == pytest.approx(two.metrics["f1"], abs=1e-5)
