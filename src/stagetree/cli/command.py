@@ -7,12 +7,14 @@ import typer
 from stagetree import __version__
 from stagetree.cli import (
     assets,
+    cancel,
     compare,
     confirm,
     dashboard,
     plan,
     predict,
     report,
+    status,
     store,
     studies,
     wandb_sweep,
@@ -32,6 +34,8 @@ app.command("trials")(studies.trials)
 app.command("best")(studies.best)
 app.command("report")(report.report)
 app.command("confirm")(confirm.confirm)
+app.command("status")(status.status)
+app.command("cancel")(cancel.cancel)
 app.command("plan")(plan.plan)
 app.command("compare")(compare.compare)
 app.command("dashboard")(dashboard.dashboard)

@@ -17,7 +17,11 @@ from stagetree.core import nfs
 
 @dataclass(frozen=True)
 class Seen:
-    """A lease file as read at one moment; any sign of life makes it unequal."""
+    """A lease file as read at one moment; any sign of life makes it unequal.
+
+    ``worker`` is the scheduler's name for the holder, from ``STAGETREE_WORKER``; ``since`` is when
+    the holder's process took its first lease. Both are for people to read.
+    """
 
     token: str
     counter: int
@@ -27,6 +31,9 @@ class Seen:
     pid: int = 0
     started: str = ""
     heartbeat: float = 0.0
+    host: str = ""
+    worker: str = ""
+    since: float = 0.0
 
 
 def look(path: Path) -> Seen | None:
@@ -50,6 +57,9 @@ def look(path: Path) -> Seen | None:
             pid=int(fields["pid"]),
             started=str(fields["started"]),
             heartbeat=float(fields.get("heartbeat", 0.0)),
+            host=str(fields.get("host", "")),
+            worker=str(fields.get("worker", "")),
+            since=float(fields.get("since", 0.0)),
         )
     except (ValueError, KeyError, TypeError):
         return Seen(token=f"{inode:x}-{mtime:x}", counter=0, mtime=mtime, inode=inode)
@@ -76,7 +86,7 @@ def is_stale(path: Path, seen: Seen, grace: float) -> bool:
 
     A holder that beats slower than the waiter expects is given three of its own beats.
     """
-    if seen.pid and seen.machine == _identity(os.getpid())["machine"]:
+    if here(seen):
         started = _started(seen.pid)
         if started is not None and started != seen.started:
             return True
@@ -99,13 +109,20 @@ def alive(path: Path, grace: float) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _identity(pid: int) -> dict[str, str | int]:
+def _identity(pid: int) -> dict[str, str | int | float]:
     return {
         "host": socket.gethostname(),
         "machine": _machine(),
         "pid": pid,
         "started": _started(pid) or "",
+        "worker": os.environ.get("STAGETREE_WORKER", ""),
+        "since": round(time.time(), 1),
     }
+
+
+def here(seen: Seen) -> bool:
+    """Return whether a holder is a process of this machine."""
+    return bool(seen.pid) and seen.machine == _identity(os.getpid())["machine"]
 
 
 def _machine() -> str:
