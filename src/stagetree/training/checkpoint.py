@@ -56,8 +56,14 @@ class Checkpoints:
         directory.mkdir(parents=True)
         return directory
 
-    def commit(self, directory: Path, progress: Progress) -> Path:
-        """Seal what was written to ``directory``, make it the last checkpoint, drop the others."""
+    def commit(self, directory: Path, progress: Progress, step: int) -> Path:
+        """Seal what was written to ``directory``, make it the last checkpoint, drop the others.
+
+        Args:
+            directory: What ``begin`` gave.
+            progress: The evaluations so far.
+            step: Optimiser steps made.
+        """
         files = sorted(path for path in directory.iterdir() if path.is_file())
         manifest = {
             "progress": progress.to_json(),
@@ -65,7 +71,7 @@ class Checkpoints:
             "checksums": {path.name: _checksum(path) for path in files},
         }
         (directory / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        final = self.root / f"{_PREFIX}{progress.evaluations[-1].step:09d}"
+        final = self.root / f"{_PREFIX}{step:09d}"
         shutil.rmtree(final, ignore_errors=True)
         directory.rename(final)
         for other in self._all():

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from stagetree.core.errors import TrialPruned
+from stagetree.core.stopping import ends_gently
 from stagetree.training import checkpoint, mixing, numerics, ranks, sharding
 from stagetree.training.activations import ActivationStore
 from stagetree.training.adapters import Allocate
@@ -24,6 +25,7 @@ from stagetree.training.evaluation import Evaluator
 from stagetree.training.freezing import Unfreezer
 from stagetree.training.memory import BatchSize
 from stagetree.training.objectives import Joined
+from stagetree.training.pause import Pause
 from stagetree.training.progress import Evaluation, Progress
 from stagetree.training.steps import Steps, count
 from stagetree.training.trainer import StageTrainer
@@ -78,7 +80,8 @@ def train(
 ) -> dict[str, float]:
     """Train a model in place and leave it with the weights of its best evaluation.
 
-    A checkpoint is written to ``context.scratch`` at every evaluation, before it is told. When
+    A checkpoint is written to ``context.scratch`` at every evaluation, before it is told, and
+    after the running step when the process is asked to end (:mod:`stagetree.core.stopping`). When
     there is one already, training goes on from it and ends with the same weights, bit for bit,
     as if it had not been interrupted; evaluations that were told are not told again.
 
@@ -122,7 +125,10 @@ def train(
             if learner.adapted is not None and run.directory is not None:
                 learner.adapted.load_progress(run.directory)
             try:
-                trainer.train(resume_from_checkpoint=str(run.directory) if run.directory else None)
+                with ends_gently():
+                    trainer.train(
+                        resume_from_checkpoint=str(run.directory) if run.directory else None
+                    )
             finally:
                 trainer.release()
         return run.finish()
@@ -225,6 +231,7 @@ def _add_callbacks(
         trainer.add_callback(Allocate(learner.adapted.tuner))
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
     trainer.add_callback(EvaluateAt(run.steps, run.told))
+    trainer.add_callback(Pause(lambda: run.save(trainer)))
 
 
 def _whole(learner: Learner, config: TrainingConfig, objective: Objective) -> bool:
@@ -305,21 +312,23 @@ class _Run:
 
     def save(self, trainer: StageTrainer) -> None:
         """Write a checkpoint; the last one needs only the best weights."""
-        directory = self.checkpoints.partial
+        step, directory = trainer.state.global_step, self.checkpoints.partial
         gathered = sharding.gathered(self._model) if ranks.sharded() else None
         if ranks.leads():
-            self._save_weights(self.checkpoints.begin(), gathered)
+            self._save_weights(self.checkpoints.begin(), gathered, step)
         if not self.over():
             trainer.save_run(directory)
             if self._adapted is not None and ranks.leads():
                 self._adapted.save_progress(directory)
         if ranks.leads():
-            self.directory = self.checkpoints.commit(directory, self.progress)
+            self.directory = self.checkpoints.commit(directory, self.progress, step)
 
-    def _save_weights(self, directory: Path, gathered: Mapping[str, torch.Tensor] | None) -> None:
+    def _save_weights(
+        self, directory: Path, gathered: Mapping[str, torch.Tensor] | None, step: int
+    ) -> None:
         path = directory / checkpoint.MODEL
         checkpoint.save_weights(self._model, path, self._adapted is None, gathered)
-        if self.progress.last_is_best:
+        if self.progress.last_is_best and self.progress.evaluated_at(step):
             checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
         elif self.directory is not None:
             checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)

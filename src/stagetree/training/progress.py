@@ -53,6 +53,10 @@ class Progress:
         """Whether the last evaluation is better than all before it."""
         return self.best == len(self.evaluations) - 1
 
+    def evaluated_at(self, step: int) -> bool:
+        """Return whether the last evaluation was made after ``step`` steps."""
+        return bool(self.evaluations) and self.evaluations[-1].step == step
+
     def over(self, total_steps: int, patience: int) -> bool:
         """Return whether training ends here: all steps made, or patience lost (0 never is)."""
         if not self.evaluations:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stagetree.core.errors import TrialFailed, TrialPruned
+from stagetree.core.interrupt import Terminated
 from stagetree.training.config import Phase, Schedule
 
 
@@ -71,6 +72,29 @@ def test_resume_is_exact(make_model, heard, run, weights, difference, at, option
     assert difference(weights(whole), weights(resumed)) == 0.0
     told = dict(context.evaluations) | dict(again.evaluations)
     assert told == dict(straight.evaluations)
+
+
+@pytest.mark.parametrize("at", [3, 14])
+def test_resume_from_between_evaluations_is_exact(
+    make_model, heard, run, weights, difference, monkeypatch, at
+):
+    options = {"epochs": 2.5, "evaluations": 3, "micro_batch_size": 4}
+    whole, straight = make_model(), heard("whole")
+    run(whole, straight, **options)
+
+    context = heard("cut")
+    asked = "stagetree.training.pause.stopping"
+    monkeypatch.setattr(asked, lambda: context.steps[-1][0] >= at)
+    with pytest.raises(Terminated):
+        run(make_model(), context, **options)
+    monkeypatch.setattr(asked, lambda: False)
+    torch.manual_seed(99)
+    again, resumed = heard("cut"), make_model()
+    run(resumed, again, **options)
+
+    assert [step for step, *_ in context.steps + again.steps] == list(range(1, 26))
+    assert difference(weights(whole), weights(resumed)) == 0.0
+    assert context.evaluations + again.evaluations == straight.evaluations
 
 
 def test_pruned_trial_is_not_told_twice(make_model, heard, run):
