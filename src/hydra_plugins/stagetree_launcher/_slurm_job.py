@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.stagetree_launcher._job import run
 from stagetree.core import slurm
 from stagetree.core.interrupt import TERMINATED, Terminated, raise_on_sigterm
-from stagetree.core.stopping import stop_soon
+from stagetree.core.stopping import expect_repeats, stop_soon
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -51,6 +51,7 @@ class NodeJob:
         os.environ["STAGETREE_WORKER"] = name = job_name()
         warned = _Warning(self.delay)
         try:
+            expect_repeats()  # srun and its daemon both pass a SIGTERM on
             raise_on_sigterm()
             signal.signal(signal.SIGUSR2, warned.heard)
             returned = run(self.packed, self.move)

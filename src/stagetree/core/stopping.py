@@ -12,6 +12,21 @@ from stagetree.core.interrupt import Terminated
 
 _asked = threading.Event()
 _gentle = threading.Event()
+_repeated = threading.Event()
+
+
+def expect_repeats() -> None:
+    """Let only the first SIGTERM or SIGINT count in this process.
+
+    For processes of a scheduler that sends several at once, and SIGKILL in the end; otherwise a
+    second one kills at once, as a person wants it.
+    """
+    _repeated.set()
+
+
+def after_first() -> signal.Handlers:
+    """Return what a second SIGTERM or SIGINT is to do."""
+    return signal.SIG_IGN if _repeated.is_set() else signal.SIG_DFL
 
 
 def stop_soon(seconds: float) -> None:

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core.interrupt import Terminated
+from stagetree.core.stopping import after_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,8 @@ class Interrupts:
     """Turns the first SIGINT or SIGTERM into an exception, outside of shielded blocks.
 
     ``KeyboardInterrupt`` and :class:`~stagetree.core.interrupt.Terminated` are no
-    ``Exception``, so nobody takes them for a failed trial. A second signal kills at once.
+    ``Exception``, so nobody takes them for a failed trial. A second signal kills at once, unless
+    repeats are expected (:mod:`stagetree.core.stopping`).
     Outside the main thread, where Python allows no handlers, this does nothing.
     """
 
@@ -58,7 +60,7 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, after_first())
         if self._depth:
             self._pending = number
         else:
