@@ -86,7 +86,7 @@ def test_the_trial_of_a_killed_worker_is_finished_by_the_other(tmp_path: Path) -
     os.kill(int(victim), signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
-    assert "a worker died: RuntimeError: the process was killed by SIGKILL" in err
+    assert "was killed by SIGKILL; it is started again (1 of 10)" in err
     found = trials(tmp_path)
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * 5
     points = [line.split(maxsplit=1) for line in log(tmp_path)]
@@ -94,6 +94,23 @@ def test_the_trial_of_a_killed_worker_is_finished_by_the_other(tmp_path: Path) -
     assert [pid != victim for pid, ran in points if ran == point] == [False, True]
     [continued] = [trial for trial in found if "deaths" in trial.user_attrs]
     assert point == f"x={continued.params['x']} y=1"
+
+
+def test_a_search_in_a_process_of_its_own_outlives_a_trial_that_kills_it(tmp_path: Path) -> None:
+    line = ["x=1,2", "kills=1", "hydra.sweeper.max_failures=1", "hydra/launcher=local"]
+    out = run(tmp_path, *line)
+    assert "worker 0 was killed by SIGKILL; it is started again (6 of 10)" in out
+    states = [trial.state for trial in trials(tmp_path)]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "6 workers died" in trials(tmp_path)[0].user_attrs["notes"]["error"]
+
+
+def test_a_worker_is_started_again_no_more_often_than_was_said(tmp_path: Path) -> None:
+    line = ["x=1,2", "kills=1", "hydra/launcher=local", "hydra.launcher.max_restarts=1"]
+    out = run(tmp_path, *line, code=1)
+    assert "it is started again (1 of 1)" in out
+    assert "a worker died: RuntimeError: the process was killed by SIGKILL" in out
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.RUNNING]
 
 
 @pytest.mark.slow

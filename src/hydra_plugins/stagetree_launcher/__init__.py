@@ -1,1 +1,1 @@
-"""The ``local`` launcher: one operating-system process a job, on this machine."""
+"""Launchers: one operating-system process a job, on this machine or on a Ray cluster."""

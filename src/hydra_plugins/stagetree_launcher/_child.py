@@ -1,4 +1,4 @@
-"""One process of the ``local`` launcher: ``python -m ..._child PAYLOAD RESULT PARENT``."""
+"""One process of a launcher: ``python -m ..._child PAYLOAD RESULT PARENT``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from stagetree.core.interrupt import (
 def main() -> int:
     """Run the job of a payload file and leave its result; return the exit code."""
     payload, result = Path(sys.argv[1]), Path(sys.argv[2])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # Ray blocks one
     signal.signal(signal.SIGINT, signal.default_int_handler)
     raise_on_sigterm()
     end_with_parent(int(sys.argv[3]))

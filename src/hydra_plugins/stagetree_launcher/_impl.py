@@ -2,137 +2,133 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cloudpickle
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
-
-from stagetree.core.interrupt import Terminated
+from hydra_plugins.stagetree_launcher._batch import CHILD, Batch, how, lost, returned
+from hydra_plugins.stagetree_launcher._placement import (
+    gpu_sets,
+    sharing,
+    thread_limits,
+    visible_gpus,
+)
+from hydra_plugins.stagetree_launcher._signals import forwarding, passed_on, raise_for
+from hydra_plugins.stagetree_sweeper._console import complain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Mapping
 
-    from hydra.types import HydraContext, TaskFunction
-    from omegaconf import DictConfig
+    from hydra.core.utils import JobReturn
 
-THREAD_LIMITS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-_CHILD = "hydra_plugins.stagetree_launcher._child"
+POLL = 0.05
+"""Seconds between two looks at the processes."""
 
 
 def launch(
-    context: HydraContext,
-    task: TaskFunction,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
+    batch: Batch, gpus: int | None, threads: int | None, max_restarts: int
 ) -> list[JobReturn]:
     """Run every job in a process of its own; see :meth:`LocalLauncher.launch`."""
+    total = len(batch.overrides)
+    sets = gpu_sets(visible_gpus(os.environ), gpus, "hydra.launcher.gpus_per_worker")
+    if shared := sharing(total, sets):
+        complain(shared)
     with tempfile.TemporaryDirectory(prefix="stagetree-") as folder:
-        processes: list[subprocess.Popen[bytes]] = []
-        with _forwarding(processes) as received:
-            for place, overrides in enumerate(job_overrides):
-                job = (context, task, config, list(overrides), first + place)
-                payload = Path(folder) / f"{place}.job"
-                payload.write_bytes(cloudpickle.dumps((Singleton.get_state(), job)))
-                processes.append(_start(payload, place, len(job_overrides)))
-            codes = [process.wait() for process in processes]
-        if received:
-            raise KeyboardInterrupt if received[0] == signal.SIGINT else Terminated
-        return [_result(Path(folder) / f"{place}.result", code) for place, code in enumerate(codes)]
+        crew = _Crew(Path(folder), max_restarts if batch.interchangeable else 0)
+        with forwarding(crew.send) as received:
+            for place in range(total):
+                limits = thread_limits(os.environ, total, threads)
+                crew.add(batch.payload(place), _environment(place, total, sets, limits), received)
+            crew.wait(received)
+        raise_for(received)
+        return [crew.outcome(place) for place in range(total)]
 
 
-def _start(payload: Path, place: int, total: int) -> subprocess.Popen[bytes]:
-    """Start one process, in a session of its own so that only we pass signals on to it."""
-    files = [str(payload), str(payload.with_suffix(".result"))]
-    return subprocess.Popen(
-        [sys.executable, "-m", _CHILD, *files, str(os.getpid())],
-        env=_environment(place, total),
-        start_new_session=True,
-    )
-
-
-def _environment(place: int, total: int) -> dict[str, str]:
-    """Return this process's environment with its share of cores and GPUs.
-
-    Limits that the user has set stay.
-    """
-    environment = dict(os.environ)
-    threads = max(1, _cores() // total)
-    for name in THREAD_LIMITS:
-        environment.setdefault(name, str(threads))
+def _environment(
+    place: int, total: int, sets: list[str], limits: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a process's environment with its share of cores and GPUs."""
+    environment = {**os.environ, **limits}
     if total > 1:
         environment["STAGETREE_SHARED_TERMINAL"] = "1"
-    gpus = _gpus()
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+    if sets:
+        environment["CUDA_VISIBLE_DEVICES"] = sets[place % len(sets)]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     return environment
 
 
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
+class _Crew:
+    """The processes of a launch, each in a session of its own: signals come from us alone."""
 
+    def __init__(self, folder: Path, max_restarts: int) -> None:
+        self._folder = folder
+        self._max_restarts = max_restarts
+        self._environments: list[dict[str, str]] = []
+        self._restarts: list[int] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
 
-def _gpus() -> list[str]:
-    """Return the GPUs we may use, without importing torch for it."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [device for device in visible.split(",") if device.strip()]
-    nodes = Path("/proc/driver/nvidia/gpus")
-    return [str(index) for index, _ in enumerate(nodes.iterdir())] if nodes.is_dir() else []
+    def add(self, payload: bytes, environment: dict[str, str], received: list[int]) -> None:
+        """Start one more, unless a signal says that none is wanted any more."""
+        place = len(self._environments)
+        self._environments.append(environment)
+        self._restarts.append(0)
+        (self._folder / f"{place}.job").write_bytes(payload)
+        if not received:
+            self._processes.append(self._start(place))
+        self._catch_up(received)
 
+    def wait(self, received: list[int]) -> None:
+        """Wait for all to end, and start those that were killed again."""
+        while True:
+            codes = [process.poll() for process in self._processes]
+            again = [place for place, code in enumerate(codes) if self._restartable(place, code)]
+            if again and not received:
+                self._restart(again[0], codes[again[0]] or 0)
+                self._catch_up(received)
+            elif None in codes:
+                time.sleep(POLL)
+            else:
+                return
 
-@contextlib.contextmanager
-def _forwarding(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
-    """Pass SIGINT and SIGTERM on to the processes; the second one kills them.
-
-    Yields the signals received so far.
-    """
-    received: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for process in processes:
+    def send(self, number: int) -> None:
+        """Send a signal to all that run."""
+        for process in self._processes:
             if process.poll() is None:
-                process.send_signal(number if len(received) == 1 else signal.SIGKILL)
+                process.send_signal(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def outcome(self, place: int) -> JobReturn:
+        """Return what a process left, or say how it died."""
+        try:
+            return returned(self._result(place).read_bytes())
+        except (FileNotFoundError, EOFError):
+            return lost(f"the process {how(self._processes[place].returncode)}")
 
+    def _start(self, place: int) -> subprocess.Popen[bytes]:
+        job = self._folder / f"{place}.job"
+        return subprocess.Popen(
+            [sys.executable, "-m", CHILD, str(job), str(self._result(place)), str(os.getpid())],
+            env=self._environments[place],
+            start_new_session=True,
+        )
 
-def _result(file: Path, code: int) -> JobReturn:
-    """Read what a process left, or say how it died."""
-    with contextlib.suppress(FileNotFoundError, EOFError):
-        result = cloudpickle.loads(file.read_bytes())
-        assert isinstance(result, JobReturn)  # our own child wrote it
-        return result
-    lost = JobReturn()
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-    lost.return_value = RuntimeError(f"the process {how}")
-    lost.status = JobStatus.FAILED
-    return lost
+    def _restartable(self, place: int, code: int | None) -> bool:
+        killed = code is not None and code < 0
+        return killed and self._restarts[place] < self._max_restarts
+
+    def _restart(self, place: int, code: int) -> None:
+        self._restarts[place] += 1
+        count = f"{self._restarts[place]} of {self._max_restarts}"
+        complain(f"worker {place} {how(code)}; it is started again ({count})")
+        self._processes[place] = self._start(place)
+
+    def _catch_up(self, received: list[int]) -> None:
+        """Send what arrived while a process was being started."""
+        if received:
+            self.send(passed_on(received))
+
+    def _result(self, place: int) -> Path:
+        return self._folder / f"{place}.result"

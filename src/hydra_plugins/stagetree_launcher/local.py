@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 class LocalLauncher(Launcher):
     """Runs every job in a process of its own, all at once.
 
-    The machine's cores are shared out as threads, one GPU goes to each process where there are
-    any, and the death of one process leaves the others alone. It suits stagetree's workers:
-    there is no limit on how many jobs run together.
+    The machine's cores are shared out as threads and its GPUs in disjoint sets, and the death of
+    one process leaves the others alone; a killed worker of a search is started again. There is
+    no limit on how many jobs run together. See :class:`LocalLauncherConf` for the options.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        gpus_per_worker: int | None = None,
+        threads_per_worker: int | None = None,
+        max_restarts: int = 0,
+    ) -> None:
+        self.gpus_per_worker = gpus_per_worker
+        self.threads_per_worker = threads_per_worker
+        self.max_restarts = max_restarts
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.task_function: TaskFunction | None = None
@@ -41,13 +49,16 @@ class LocalLauncher(Launcher):
         """Run the jobs and return how each ended, in order.
 
         Raises:
+            ConfigError: A worker shall have more GPUs than there are.
             KeyboardInterrupt: Ctrl-C; the processes were told and have ended.
             Terminated: SIGTERM; the processes were told and have ended.
         """
+        from hydra_plugins.stagetree_launcher._batch import Batch
         from hydra_plugins.stagetree_launcher._impl import launch
 
         if self.hydra_context is None or self.task_function is None or self.config is None:
             raise RuntimeError("expected setup() to be called before launch()")
-        return launch(
+        batch = Batch(
             self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx
         )
+        return launch(batch, self.gpus_per_worker, self.threads_per_worker, self.max_restarts)

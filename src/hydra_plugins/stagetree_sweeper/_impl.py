@@ -18,6 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.stagetree_launcher.config import LocalLauncherConf
 from hydra_plugins.stagetree_sweeper._console import Console, complain, say
 from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from stagetree.core.trials import TrialRow
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-LOCAL = "hydra_plugins.stagetree_launcher.local.LocalLauncher"
 
 
 def sweep(
@@ -206,7 +206,7 @@ class _Search:
         if workers > 1 and config.hydra.launcher.get("_target_") == BASIC:
             config = copy.deepcopy(config)
             with read_write(config), open_dict(config):
-                config.hydra.launcher = {"_target_": LOCAL}
+                config.hydra.launcher = OmegaConf.structured(LocalLauncherConf)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(self.context.config_loader, Callbacks()),
             task_function=Worker(self.plan, self.app, self.console),

@@ -38,7 +38,13 @@ class Worker:
         plan: The search.
         app: The Hydra app whose runs are the trials.
         listener: Hears of every finished trial.
+
+    Attributes:
+        interchangeable: Tells launchers that any number of these, started at any time, do one
+            work together: one that is lost is worth starting again.
     """
+
+    interchangeable = True
 
     def __init__(self, plan: SearchPlan, app: App, listener: StudyListener) -> None:
         self.plan = plan
