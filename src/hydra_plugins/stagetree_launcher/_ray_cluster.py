@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PATH = "hydra.launcher"
 _CLIENT = "ray://"
 _OBJECT_STORE = 100 * 2**20  # workers exchange lines of text through Ray, and no tensors
+_TOKEN_HINT = "; set RAY_AUTH_MODE=token where the cluster asks for a token"
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _SETTINGS = 4
 _FRAME_HEADER = 9
@@ -90,8 +91,10 @@ def _connect(options: Mapping[str, Any]) -> None:
         ray.init(**arguments)
     except Exception as error:
         where = options["address"] or "this machine"
+        hint = "" if "RAY_AUTH_MODE" in os.environ or not options["address"] else _TOKEN_HINT
         raise StagetreeError(
-            f"Ray cannot be used at {where} ({_PATH}.address): {type(error).__name__}: {error}"
+            f"Ray cannot be used at {where} ({_PATH}.address): {type(error).__name__}: "
+            f"{error}{hint}"
         ) from error
 
 

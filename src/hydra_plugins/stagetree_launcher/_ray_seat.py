@@ -56,6 +56,7 @@ class Seat:
 
     def __init__(self, order: Order) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="stagetree-")
+        self._is_known = False
         self._said: queue.SimpleQueue[tuple[bool, str] | int] = queue.SimpleQueue()
         payload = Path(self._folder.name) / "job"
         payload.write_bytes(order.payload)
@@ -73,7 +74,13 @@ class Seat:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def read(self) -> Heard:
-        """Return what was said since the last call, after some seconds at the latest."""
+        """Return what was said since the last call, after some seconds at the latest.
+
+        The first call returns at once: it tells that the process was started.
+        """
+        if not self._is_known:
+            self._is_known = True
+            return Heard([], None)
         lines: list[tuple[bool, str]] = []
         try:
             item = self._said.get(timeout=_WAIT)
