@@ -120,10 +120,14 @@ def test_a_signal_ends_a_search_on_a_ray_of_its_own(search) -> None:
 
 def test_a_signal_ends_a_search_on_a_joined_cluster(search, cluster) -> None:
     line = ["x=1,2,3", "pause=1.5", "hydra/launcher=ray"]
-    process = search.start(*line, f"hydra.launcher.address=ray://127.0.0.1:{cluster.client_port}")
+    process = search.start(
+        *line, f"hydra.launcher.address=ray://127.0.0.1:{cluster.client_port}",
+        "hydra.sweeper.n_workers=2", "hydra.launcher.num_cpus=2",  # of three: one has to wait
+    )  # fmt: skip
     wait_for(lambda: len(search.log()) == 2)
     ends_resumably(search, process, signal.SIGTERM, 143)
     assert cluster.nodes[0].process.poll() is None
+    assert not (search.directory / "stagetree_studies" / "s" / "workers" / "1").exists()
     search.run(*line[:2])
     assert [trial.state for trial in search.trials()] == [TrialState.COMPLETE] * 3
     assert [point.split()[0] for _, point in search.log()] == ["x=1", "x=2", "x=2", "x=3"]

@@ -77,3 +77,11 @@ def test_an_address_where_nobody_answers_in_time() -> None:
         pytest.raises(StagetreeError, match=r"within 0\.2 s: timed out"),
     ):
         set_up(address=f"127.0.0.1:{server.getsockname()[1]}", connect_timeout=0.2)
+
+
+def test_the_search_on_ray_composes_and_takes_the_gpus_of_a_trial(in_project) -> None:
+    config = in_project(["+sweep=cluster/ray", "resources.gpus_per_trial=2"], with_hydra=True)
+    launcher = config.hydra.launcher
+    assert launcher["_target_"] == "hydra_plugins.stagetree_launcher.ray.RayLauncher"
+    assert launcher.num_gpus == 2
+    assert config.hydra.sweeper.n_workers == 8
