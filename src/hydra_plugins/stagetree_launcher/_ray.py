@@ -24,7 +24,9 @@ def launch(batch: Batch, options: Mapping[str, Any]) -> list[JobReturn]:
         from hydra_plugins.stagetree_launcher._ray_crew import Crew
 
         needs = _needs(options)
-        orders = [_order(batch.payload(place), needs) for place in range(len(batch.overrides))]
+        orders = [
+            _order(batch.payload(place), needs, options) for place in range(len(batch.overrides))
+        ]
         crew = Crew(orders, needs, batch.interchangeable, options["max_restarts"])
         try:
             with forwarding(lambda number: None) as received:
@@ -42,7 +44,7 @@ def _needs(options: Mapping[str, Any]) -> dict[str, Any]:
     gpus = options["num_gpus"]
     if gpus is None:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    optional = {name: options[name] for name in ("memory", "resources", "runtime_env")}
+    optional = {name: options[name] for name in ("memory", "resources")}
     return {
         "num_cpus": options["num_cpus"],
         "num_gpus": gpus,
@@ -51,11 +53,11 @@ def _needs(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _order(payload: bytes, needs: Mapping[str, Any]) -> Order:
+def _order(payload: bytes, needs: Mapping[str, Any], options: Mapping[str, Any]) -> Order:
     environment = dict.fromkeys(THREAD_LIMITS, str(max(1, int(needs["num_cpus"]))))
     if not needs["num_gpus"]:
         environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray keeps none for it, so it uses none
-    shipped = {"working_dir", "py_modules"} & set(needs.get("runtime_env", {}))
+    shipped = {"working_dir", "py_modules"} & set(options["runtime_env"])
     return Order(
         module=CHILD,
         payload=payload,

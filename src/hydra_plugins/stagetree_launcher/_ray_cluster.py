@@ -55,7 +55,7 @@ def cluster(options: Mapping[str, Any]) -> Iterator[None]:
     """Be connected to the cluster of the options, or to a Ray of our own, inside the block.
 
     At its end a Ray of our own is shut down, a cluster that was joined is left, and a
-    connection that this process had before stays.
+    connection that this process had before stays, with its own runtime environment.
 
     Raises:
         StagetreeError: The connection failed.
@@ -86,6 +86,8 @@ def _connect(options: Mapping[str, Any]) -> None:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE,
         }
+    if options["runtime_env"]:
+        arguments["runtime_env"] = options["runtime_env"]
     arguments |= options["init"]
     try:
         ray.init(**arguments)

@@ -16,6 +16,7 @@ from hydra_plugins.stagetree_launcher import _ray_seat
 from hydra_plugins.stagetree_launcher._batch import how, lost, returned
 from hydra_plugins.stagetree_launcher._signals import passed_on
 from hydra_plugins.stagetree_sweeper._console import complain
+from stagetree.core.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,9 @@ class Crew:
             again, and once one has found nothing left to do, those that still wait for room
             are not needed any more.
         max_restarts: How often each job is started again.
+
+    Raises:
+        ConfigError: Ray does not take an option of the actors.
     """
 
     def __init__(
@@ -50,7 +54,10 @@ class Crew:
         max_restarts: int,
     ) -> None:
         cloudpickle.register_pickle_by_value(_ray_seat)
-        self._seat = ray.remote(_ray_seat.Seat).options(max_concurrency=2, **needs)
+        try:
+            self._seat = ray.remote(_ray_seat.Seat).options(**{"max_concurrency": 2, **needs})
+        except (TypeError, ValueError) as error:
+            raise ConfigError([Fault("hydra.launcher.options", str(error))]) from error
         self._needs = needs
         self._orders = orders
         self._interchangeable = interchangeable

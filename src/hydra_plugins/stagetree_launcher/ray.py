@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ class RayLauncher(Launcher):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.options = options
+        self.options: Any = OmegaConf.to_container(OmegaConf.create(options), resolve=True)
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.task_function: TaskFunction | None = None
@@ -50,6 +51,7 @@ class RayLauncher(Launcher):
         """Run the jobs and return how each ended, in order.
 
         Raises:
+            ConfigError: Ray does not take an option.
             StagetreeError: No cluster can be joined, or no Ray started.
             KeyboardInterrupt: Ctrl-C; the workers were told and have ended.
             Terminated: SIGTERM; the workers were told and have ended.
