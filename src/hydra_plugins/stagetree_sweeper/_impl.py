@@ -22,7 +22,7 @@ from hydra_plugins.stagetree_launcher.config import LocalLauncherConf
 from hydra_plugins.stagetree_sweeper._console import Console, complain, say
 from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
-from stagetree.search import question, results, study, versions
+from stagetree.search import question, results, storage_url, study, versions
 from stagetree.search.attempt import App
 from stagetree.search.budget import Budget, reserved
 from stagetree.search.firsts import still_to_run
@@ -81,7 +81,7 @@ class _Search:
     ) -> None:
         self.options = options
         self.context = context
-        self.line = App(task, context, config)
+        self.line = App(task, context, _without_password(config))
         self.reading = read(self.line, options, arguments)
         app = Path(sys.argv[0]).name
         name = options["study_name"] or question.default_name(self.reading.question, app)
@@ -133,7 +133,8 @@ class _Search:
         return SearchPlan(
             name=name,
             directory=directory,
-            storage=options["storage"],
+            storage=storage_url.settled(options["storage"]),
+            storage_patience=float(options["storage_patience"]),
             space=reading.space,
             fixed=reading.fixed,
             metrics=reading.metrics,
@@ -244,6 +245,19 @@ def _set(config: DictConfig, key: str, value: str) -> None:
         config.hydra.overrides.hydra.append(f"{key}={text}")
 
 
+def _without_password(config: DictConfig) -> DictConfig:
+    """Return a copy that may be written down: the storage's URL as people may see it."""
+    shown = copy.deepcopy(config)
+    written = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    with read_write(shown), open_dict(shown):
+        if isinstance(written, dict) and isinstance(written.get("storage"), str):
+            url = storage_url.settled(storage_url.shown(written["storage"]))
+            shown.hydra.sweeper.storage = url
+        told = shown.hydra.overrides.hydra
+        shown.hydra.overrides.hydra = [storage_url.shown(word) for word in told]
+    return shown
+
+
 def _last(dotted: str) -> str:
     return dotted.rsplit(".", 1)[-1]
 
@@ -255,7 +269,7 @@ def _program() -> list[str]:
 
 def _invocation() -> str:
     """Return the command line that goes on with this search."""
-    return shlex.join([*_program(), *sys.argv[1:]])
+    return storage_url.shown(shlex.join([*_program(), *sys.argv[1:]]))
 
 
 def _command(fixed: Sequence[str]) -> str:

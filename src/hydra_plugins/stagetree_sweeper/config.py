@@ -20,7 +20,11 @@ class StagetreeSweeperConf:
         study_name: Name of the study; unset: made from the question, so that the same command
             line finds its study again. A changed search space opens ``NAME-v2`` with the old
             trials.
-        storage: Database URL; unset: a journal file in the study's directory.
+        storage: Database URL, e.g. ``postgresql+psycopg2://USER@HOST/BASE``, or
+            ``grpc://HOST:PORT`` of a ``stagetree storage serve``; unset: a journal file in the
+            study's directory.
+        storage_patience: Seconds for which a worker waits for a storage whose server is away,
+            e.g. restarted.
         direction: ``maximize`` or ``minimize``, or a list of them.
         metric: Which reported metric is the objective, or a list of them; unset: the only one
             that is reported.
@@ -64,6 +68,7 @@ class StagetreeSweeperConf:
     n_workers: int = 1
     study_name: str | None = None
     storage: str | None = None
+    storage_patience: float = 300.0
     direction: Any = "minimize"
     metric: Any = None
     constraints: dict[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from stagetree.cli import (
     predict,
     report,
     status,
+    storage,
     store,
     studies,
     wandb_sweep,
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(assets.app, name="assets")
 app.add_typer(store.app, name="store")
+app.add_typer(storage.app, name="storage")
 app.command("studies")(studies.studies)
 app.command("trials")(studies.trials)
 app.command("best")(studies.best)

@@ -27,9 +27,15 @@ def studies(as_json: AsJson = False, root: Root = None) -> None:
     rows = summaries.summaries(directory(root))
     table = Table("study", "trials", "complete", "pruned", "failed", "running", "best", "metric")
     for row in rows:
+        if row.get("error"):
+            table.add_row(row["name"], "?")
+            continue
         best = "" if row["best"] is None else f"{row['best']:.4g}"
         counts = [str(row[state]) for state in ("complete", "pruned", "failed", "running")]
         table.add_row(row["name"], str(row["trials"]), *counts, best, row["metric"] or "")
+    for row in rows:
+        if row.get("error"):
+            typer.echo(f"study {row['name']} cannot be read: {row['error']}", err=True)
     show(rows, as_json, table)
 
 

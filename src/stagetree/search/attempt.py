@@ -21,6 +21,7 @@ from stagetree.core.lease import LeaseLost
 from stagetree.core.reporting import TrialContext, trial_context
 from stagetree.search import infeasible
 from stagetree.search.notes import CRASHED, FAILED, INFEASIBLE
+from stagetree.search.patient_storage import StorageAwayError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -36,7 +37,7 @@ class Outcome:
     Attributes:
         state: ``complete``, ``pruned``, ``failed`` (for good), ``infeasible`` (does not fit in
             memory), ``crashed`` (worth another attempt) or ``lost`` (another worker has the
-            trial now).
+            trial now, or the storage does not answer).
         values: The objective values of a complete one.
         metrics: What else the app returned, when it returned a mapping.
         error: Last line of the error.
@@ -155,7 +156,7 @@ def _complete(returned: Any, metrics: Sequence[str], objectives: int) -> Outcome
 
 def _state(error: BaseException) -> str:
     """Return whether an error ends the trial or is worth another attempt."""
-    if isinstance(error, LeaseLost):
+    if isinstance(error, LeaseLost | StorageAwayError):
         return "lost"
     if infeasible.is_out_of_memory(error):
         return INFEASIBLE

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core.errors import ConfigError, Fault
+from stagetree.search import recorded
 from stagetree.search.gallery import Gallery
 from stagetree.search.journal import open_storage
 
@@ -47,8 +48,10 @@ def application(
         )
         raise ConfigError([Fault("", message)]) from error
     storage: BaseStorage
-    if url or (writable and study is not None):
+    if url:
         storage = open_storage(root / (study or ""), url)
+    elif writable and study is not None:
+        storage = recorded.writable(root / study)
     else:
         storage = Gallery(root, study)
     found: Application = wsgi(storage)

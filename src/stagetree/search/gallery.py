@@ -12,7 +12,8 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from stagetree.search import results
+from stagetree.core.errors import StagetreeError
+from stagetree.search import recorded, results
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -137,9 +138,12 @@ class Gallery(BaseStorage):
 
     def _opened(self, name: str) -> list[tuple[BaseStorage, int]]:
         try:
-            storage = results.readable(self._root / name)
-            return [(storage, study._study_id) for study in storage.get_all_studies()]
-        except (OSError, ValueError, KeyError) as error:
+            storage = recorded.readable(self._root / name)
+            studies = storage.get_all_studies()
+            if recorded.storage_url(self._root / name):  # which has other people's, too
+                studies = [study for study in studies if study.study_name == name]
+            return [(storage, study._study_id) for study in studies]
+        except (OSError, ValueError, KeyError, StagetreeError) as error:
             _log.warning("study %r cannot be read and is left out: %s", name, error)
             return []
 

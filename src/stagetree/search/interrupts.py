@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_held_back: set[int] = set()
 
 
 class Interrupts:
@@ -48,23 +49,33 @@ class Interrupts:
 
     @contextlib.contextmanager
     def shield(self) -> Iterator[None]:
-        """Hold signals back inside the block; the exception is raised at its end."""
+        """Hold signals back inside the block; the exception is raised at its end.
+
+        It takes the place of any other that ends the block.
+        """
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
-        if not self._depth and self._pending is not None:
-            pending, self._pending = self._pending, None
-            _raise(pending)
+            if not self._depth and self._pending is not None:
+                pending, self._pending = self._pending, None
+                _held_back.discard(id(self))
+                _raise(pending)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:
             signal.signal(each, after_first())
         if self._depth:
             self._pending = number
+            _held_back.add(id(self))
         else:
             _raise(number)
+
+
+def is_pending() -> bool:
+    """Return whether a signal is held back now: whoever waits in the block should end it."""
+    return bool(_held_back)
 
 
 def _raise(number: int) -> None:

@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
 
 from stagetree.search.journal_lock import JournalLock
+from stagetree.search.patient_storage import OPENING, PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,11 +62,26 @@ class MendingJournal(JournalFileBackend):
             mend(self._path)
 
 
-def open_storage(directory: Path, url: str | None) -> BaseStorage:
-    """Open the storage of a study: the journal in its directory, or a database by URL."""
+def open_storage(
+    directory: Path, url: str | None, *, opening: float = OPENING, patience: float = PATIENCE
+) -> BaseStorage:
+    """Open the storage of a study: the journal in its directory, or a database by URL.
+
+    Args:
+        directory: The study's directory.
+        url: The URL, or ``None`` for the journal.
+        opening: Seconds to wait for a server that does not answer yet.
+        patience: Seconds to wait for one that was there before.
+
+    Raises:
+        ConfigError: The URL cannot be used.
+        StorageAwayError: The server does not answer.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url:
-        return optuna.storages.get_storage(url)
+        from stagetree.search.database import open_url
+
+        return open_url(url, opening=opening, patience=patience)
     backend = MendingJournal(directory / FILE)
     backend.mend()
     return JournalStorage(backend)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import TrialState
 
 from stagetree.core import confirmations
@@ -14,8 +12,7 @@ from stagetree.core.errors import StagetreeError
 from stagetree.core.kept import Kept
 from stagetree.core.liveness import alive
 from stagetree.pipeline import references
-from stagetree.search import results
-from stagetree.search.journal import FILE
+from stagetree.search import recorded, results
 from stagetree.search.places import LEASES
 from stagetree.search.stage_pruner import stages_of
 from stagetree.search.study import directions_of
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 
     from stagetree.core.trials import TrialRow
 
-MULTIRUN = "multirun.yaml"
 _GRACE = 20.0
 
 
@@ -95,16 +91,12 @@ def leaders(rows: Sequence[TrialRow], directions: Sequence[str], count: int) -> 
 
 def _open(directory: Path) -> Study | None:
     """Open the study of a directory; ``None`` when it holds none."""
-    if (directory / FILE).is_file():
+    if not recorded.is_study(directory):
+        return None
+    if recorded.storage_url(directory) is None:
         return results.open_study(str(directory), directory.parent)
     try:
-        url = OmegaConf.load(directory / MULTIRUN).hydra.sweeper.storage
-    except (OSError, OmegaConfBaseException, AttributeError):
-        return None
-    if not url:
-        return None
-    try:
-        return results.open_study(directory.name, directory.parent, str(url))
+        return results.open_study(str(directory), directory.parent)
     except Exception as error:
         raise StagetreeError(
             f"expected to read study {directory.name!r}, whose best models must be kept, from its "

@@ -31,6 +31,7 @@ class SearchPlan:
         name: Name of the study.
         directory: Its directory, absolute and seen by every worker.
         storage: Database URL, or ``None`` for the journal in the directory.
+        storage_patience: Seconds for which a worker waits for the storage's server.
         space: The search space.
         fixed: Overrides that every trial shares.
         metrics: The objectives among reported metrics; empty: the only reported one.
@@ -54,6 +55,7 @@ class SearchPlan:
     name: str
     directory: Path
     storage: str | None
+    storage_patience: float
     space: Space
     fixed: tuple[str, ...]
     metrics: tuple[str, ...]

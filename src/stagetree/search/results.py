@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 from optuna import Study
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.core.errors import ConfigError, Fault, unknown
 from stagetree.core.trials import StageRow, TrialRow
-from stagetree.search.journal import FILE, open_storage
+from stagetree.search import recorded
+from stagetree.search.journal import open_storage
 from stagetree.search.notes import COPY_OF, FAILED, REJECTED, ended, failed, notes_of
 
 if TYPE_CHECKING:
@@ -88,38 +87,32 @@ def front(rows: Sequence[TrialRow], directions: Sequence[str]) -> list[TrialRow]
 
 
 def list_studies(root: Path) -> list[str]:
-    """Return the names of the studies with a journal in a directory of ``root``, sorted."""
-    return sorted(file.parent.name for file in root.glob(f"*/{FILE}"))
+    """Return the names of the studies with a directory in ``root``, sorted."""
+    return recorded.names(root)
 
 
 def open_study(name: str, root: Path, url: str | None = None) -> Study:
-    """Open an existing study for reading; its journal is neither locked nor mended.
+    """Open an existing study for reading; a journal is neither locked nor mended.
 
     Args:
         name: Name of the study, or path of its directory.
         root: Directory that holds the studies' directories.
-        url: Database URL, for a study that is not in a journal file.
+        url: Where its trials are, should that not be recorded in its directory.
 
     Raises:
         ConfigError: There is no such study; names the nearest one.
+        StorageAwayError: Its storage's server does not answer.
     """
-    directory = Path(name) if (Path(name) / FILE).is_file() else root / name
-    storage: Any = None
-    if url or (directory / FILE).is_file():
+    directory = Path(name) if recorded.is_study(Path(name)) else root / name
+    if url or recorded.is_study(directory):
+        storage = open_storage(directory, url) if url else recorded.readable(directory)
         with contextlib.suppress(KeyError):
-            storage = open_storage(directory, url) if url else readable(directory)
             return optuna.load_study(study_name=directory.resolve().name, storage=storage)
         names = optuna.get_all_study_names(storage)
         if len(names) == 1 and not url:
             return optuna.load_study(study_name=names[0], storage=storage)
         raise ConfigError([Fault("study", unknown("study", name, names))])
     raise ConfigError([Fault("study", unknown("study", name, list_studies(root)))])
-
-
-def readable(directory: Path) -> JournalStorage:
-    """Open a study's journal for reading; it is neither locked nor mended."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return JournalStorage(JournalFileBackend(str(directory / FILE)))
 
 
 def _stage(stage: Mapping[str, Any]) -> StageRow:

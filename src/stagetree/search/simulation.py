@@ -16,6 +16,7 @@ from hydra.utils import get_class
 from optuna.samplers import QMCSampler, RandomSampler
 
 from stagetree.search import samplers, versions
+from stagetree.search.database import is_fresh
 from stagetree.search.journal import FILE, open_storage
 from stagetree.search.notes import crashed, is_imported
 from stagetree.search.places import Places
@@ -109,7 +110,7 @@ def _copy_family(directory: Path, name: str, url: str | None, copy: Path) -> Non
             place.mkdir(parents=True)
             shutil.copyfile(file, place / FILE)
         return
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if is_fresh(url):
         return
     base = _VERSION.sub("", name)
     storage = open_storage(directory, url)

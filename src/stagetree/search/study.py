@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 
 from stagetree.core.lease import Lease
 from stagetree.search.journal import open_storage
+from stagetree.search.patient_storage import OPENING, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,13 +90,28 @@ def question_of(study: Study) -> dict[str, Any] | None:
     return study.user_attrs.get(_FINGERPRINT)
 
 
-def load(directory: Path, name: str, url: str | None) -> Study:
+def load(
+    directory: Path,
+    name: str,
+    url: str | None,
+    *,
+    opening: float = OPENING,
+    patience: float = PATIENCE,
+) -> Study:
     """Open a study that exists.
+
+    Args:
+        directory: Its directory.
+        name: Its name.
+        url: The storage's URL, or ``None`` for the journal in the directory.
+        opening: Seconds to wait for a server that does not answer yet.
+        patience: Seconds to wait for one that was there before.
 
     Raises:
         KeyError: There is none of this name.
     """
-    return optuna.load_study(study_name=name, storage=open_storage(directory, url))
+    storage = open_storage(directory, url, opening=opening, patience=patience)
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def seed_of(study: Study) -> int:

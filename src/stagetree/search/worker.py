@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from stagetree.search.attempt import App, Outcome, attempt
 from stagetree.search.composer import Composer
 from stagetree.search.interrupts import Interrupts
 from stagetree.search.notes import CRASHED, CRASHES, INTERRUPTED
+from stagetree.search.patient_storage import StorageAwayError
 from stagetree.search.places import Claim, Places
 from stagetree.search.reporter import TrialReporter
 from stagetree.search.results import row, rows
@@ -58,7 +60,11 @@ class Worker:
             KeyboardInterrupt: Ctrl-C; the running trial can be continued.
             Terminated: SIGTERM; the running trial can be continued.
         """
-        study = studies.load(self.plan.directory, self.plan.name, self.plan.storage)
+        plan = self.plan
+        patience = plan.storage_patience
+        study = studies.load(
+            plan.directory, plan.name, plan.storage, opening=patience, patience=patience
+        )
         study.pruner = build_pruner(self.plan.pruner)
         with Interrupts() as interrupts, self.plan.presence():
             finished = _Shift(self, study, interrupts).work()
@@ -113,9 +119,10 @@ class _Shift:
             with self._interrupts.shield():
                 return self._tell(claim, outcome, reporter, seconds)
         except BaseException:
-            if claim.lease.held() and not self._ended(claim):
-                claim.trial.set_user_attr("seconds", before + time.monotonic() - start)
-                claim.trial.set_user_attr(INTERRUPTED, True)
+            with contextlib.suppress(StorageAwayError):
+                if claim.lease.held() and not self._ended(claim):
+                    claim.trial.set_user_attr("seconds", before + time.monotonic() - start)
+                    claim.trial.set_user_attr(INTERRUPTED, True)
             raise
         finally:
             claim.lease.release()
