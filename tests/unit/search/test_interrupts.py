@@ -1,35 +1,26 @@
-"""What a second signal does to a worker that is ending."""
-
 import signal
-import subprocess
-import sys
 
 import pytest
 
-ENDING = """
-import os, signal, sys
 from stagetree.core.interrupt import Terminated
-from stagetree.core.stopping import expect_repeats
 from stagetree.search.interrupts import Interrupts
-if sys.argv[1] == "repeats":
-    expect_repeats()
-try:
-    with Interrupts():
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
-            print("tidied up", flush=True)
-except Terminated:
-    sys.exit(143)
-"""
 
 
 @pytest.mark.parametrize(
-    ("expected", "said", "code"),
-    [("repeats", "tidied up", 143), ("none", "", -signal.SIGTERM)],
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
 )
-def test_second_signal_kills_unless_repeats_are_expected(expected, said, code) -> None:
-    words = [sys.executable, "-c", ENDING, expected]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (done.stdout.strip(), done.returncode) == (said, code)
+def test_a_signal_waits_for_the_end_of_a_write(number: int, error: type[BaseException]) -> None:
+    before = signal.getsignal(number)
+    written = []
+    with Interrupts() as interrupts, pytest.raises(error), interrupts.shield():
+        with interrupts.shield():
+            signal.raise_signal(number)  # in this thread, and at once
+            written.append("half")
+        written.append("whole")
+    assert written == ["half", "whole"]
+    assert signal.getsignal(number) == before
+
+
+def test_outside_of_writes_a_signal_is_raised_at_once() -> None:
+    with Interrupts(), pytest.raises(Terminated):
+        signal.raise_signal(signal.SIGTERM)
