@@ -166,6 +166,7 @@ class _Search:
             self.reading.space,
             self.plan.storage,
             self.options["seed"],
+            self.plan.storage_patience,
         )
         if version.news:
             say(version.news)

@@ -180,21 +180,27 @@ class Places:
         """Ask for a new trial: a first point, as long as there are any, or a sampled one."""
         late = self.tally.unsettled(trials)
         waiting = [trial.number for trial in late if trial.state == TrialState.WAITING]
-        if not waiting:
-            self._enqueue(trials)
+        queued = bool(waiting) or self._enqueue(trials)
         self._study.sampler = self._sampler(min(waiting, default=len(trials)))
-        trial = self._study.ask()
+        trial = self._study.ask() if queued else self._created()
         lease = self._lease(trial.number)
         if not lease.try_acquire():  # a left-over of a deleted study: stale before long
             self.others_running = True
             return None
         return self._claimed(trial, lease, trials)
 
-    def _enqueue(self, trials: Sequence[FrozenTrial]) -> None:
-        """Put the next first point, if one is left, where the study takes its next trial from."""
-        if len(trials) - self._imported(trials) < len(self._first):
-            point = self._first[len(trials) - self._imported(trials)]
-            self._study.enqueue_trial(dict(point))
+    def _created(self) -> Trial:
+        """Do as ``ask`` does, but for a second look for waiting trials: there are none."""
+        self._study._thread_local.cached_all_trials = None
+        return Trial(self._study, self._study._storage.create_new_trial(self._study._study_id))
+
+    def _enqueue(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Put the next first point where the study takes its next trial from, if one is left."""
+        own = len(trials) - self._imported(trials)
+        if own >= len(self._first):
+            return False
+        self._study.enqueue_trial(dict(self._first[own]))
+        return True
 
     def _imported(self, trials: Sequence[FrozenTrial]) -> int:
         """Return how many trials came from an earlier version; they are a study's first ones."""

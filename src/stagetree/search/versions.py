@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ from stagetree.core.errors import Fault, StagetreeError, StudyMismatchError
 from stagetree.search import difference, imports
 from stagetree.search import study as studies
 from stagetree.search.journal import FILE, open_storage
+from stagetree.search.patient_storage import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from optuna import Study
+    from optuna.storages import BaseStorage
 
     from stagetree.core.lease import Lease
     from stagetree.search.space import Space
@@ -60,6 +63,7 @@ def open_or_create(
     space: Space,
     url: str | None,
     seed: int | None,
+    patience: float = PATIENCE,
 ) -> Version:
     """Open the version of a study that answers a question; several processes may do so at once.
 
@@ -77,12 +81,13 @@ def open_or_create(
         space: The search space of the question.
         url: Database URL, or ``None`` for a journal file in each version's directory.
         seed: Seed of the samplers of a new study; ``None`` draws one, which the study keeps.
+        patience: Seconds for which the study, once open, waits for a server that is away.
 
     Raises:
         StudyMismatchError: No version can be compared; lists every difference to the newest.
         StagetreeError: The study is held by another process for minutes.
     """
-    first = _Family(directory, name, url).first()
+    first = _Family(directory, name, url, patience).first()
     with _held(first.directory):
         return _Opening(first, fingerprint, space, seed).open()
 
@@ -106,6 +111,7 @@ class _Family:
     directory: Path
     name: str
     url: str | None
+    patience: float
 
     def first(self) -> _Family:
         """Return the family under the name of its first version."""
@@ -114,7 +120,11 @@ class _Family:
         if base is None:
             return self
         place = self.directory.name.removesuffix(self.name.removeprefix(base))
-        return _Family(self.directory.with_name(place), base, self.url)
+        return dataclasses.replace(self, directory=self.directory.with_name(place), name=base)
+
+    def storage(self, directory: Path) -> BaseStorage:
+        """Open the storage of a version."""
+        return open_storage(directory, self.url, patience=self.patience)
 
     def place(self, number: int) -> tuple[Path, str]:
         """Return directory and name of a version."""
@@ -127,7 +137,7 @@ class _Family:
         if not self.url and not (directory / FILE).is_file():
             return None
         with contextlib.suppress(KeyError):
-            return studies.load(directory, name, self.url)
+            return studies.load(directory, name, self.url, patience=self.patience)
         return None
 
     def versions(self) -> list[Version]:
@@ -150,7 +160,7 @@ class _Family:
         """Return the numbers of all names of this family that are taken, whoever took them."""
         if self.url:
             stem = self.name
-            names = optuna.get_all_study_names(open_storage(self.directory, self.url))
+            names = optuna.get_all_study_names(self.storage(self.directory))
         else:
             stem = self.directory.name
             names = [file.parent.name for file in self.directory.parent.glob(f"*/{FILE}")]
@@ -163,7 +173,7 @@ class _Family:
         study = self.load(number)
         if study is None:
             directory, _ = self.place(number)
-            return not optuna.get_all_study_names(open_storage(directory, self.url))
+            return not optuna.get_all_study_names(self.storage(directory))
         ours = study.user_attrs.get(_VERSION_OF) == self.name
         return not studies.question_of(study) and (ours or not study.get_trials(deepcopy=False))
 
@@ -197,7 +207,7 @@ class _Opening:
         """Create the study, or give one that plain Optuna created its question."""
         directory, name = self.family.place(1)
         wanted = list(self.fingerprint.directions)
-        study = studies.create(name, wanted, open_storage(directory, self.family.url))
+        study = studies.create(name, wanted, self.family.storage(directory))
         has = studies.directions_of(study)
         if has != wanted:
             message = f"study {name!r} exists with {has}, this line asks {wanted}"
@@ -232,7 +242,7 @@ class _Opening:
 
     def _empty(self, directory: Path, name: str) -> Study:
         """Create a study without trials, in place of one that was never finished."""
-        storage = open_storage(directory, self.family.url)
+        storage = self.family.storage(directory)
         with contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=storage)
         return studies.create(name, self.fingerprint.directions, storage)

@@ -84,6 +84,7 @@ class _Shift:
         self._composer = Composer(worker.app, worker.plan.fixed)
         self._places: Places = worker.plan.places(study)
         self._budget = dataclasses.replace(worker.plan.budget, start=time.monotonic())
+        self._just_read: list[FrozenTrial] | None = None
 
     def work(self) -> int:
         finished = 0
@@ -100,7 +101,8 @@ class _Shift:
 
     def _over(self) -> bool:
         """Return whether no further trial may start: too many failures, or too little time."""
-        trials = self._study.get_trials(deepcopy=False)
+        trials, self._just_read = self._just_read, None
+        trials = self._study.get_trials(deepcopy=False) if trials is None else trials
         failures = self._places.tally.count(trials).failures
         return self._plan.too_many(failures) or bool(self._budget.refuses(trials))
 
@@ -163,6 +165,6 @@ class _Shift:
         return True
 
     def _heard(self, told: FrozenTrial) -> None:
-        trials = self._study.get_trials(deepcopy=False)
+        trials = self._just_read = self._study.get_trials(deepcopy=False)
         done = self._places.tally.count(trials).done
         self._listener.trial_finished(row(told), done, self._plan.total)
