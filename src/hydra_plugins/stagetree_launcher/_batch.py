@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cloudpickle
-from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
+
+from hydra_plugins.stagetree_launcher._job import pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +41,8 @@ class Batch:
 
     def payload(self, place: int) -> bytes:
         """Return one job, ready to travel."""
-        words = list(self.overrides[place])
-        job = (self.context, self.task, self.config, words, self.first + place)
-        pickled: bytes = cloudpickle.dumps((Singleton.get_state(), job))
-        return pickled
+        words, number = self.overrides[place], self.first + place
+        return pack(self.context, self.task, self.config, words, number)
 
     @property
     def interchangeable(self) -> bool:

@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 
 import cloudpickle
-from hydra.core.singleton import Singleton
-from hydra.core.utils import run_job, setup_globals
-from omegaconf import open_dict
 
+from hydra_plugins.stagetree_launcher._job import run
 from stagetree.core.interrupt import (
     INTERRUPTED,
     TERMINATED,
@@ -28,21 +26,7 @@ def main() -> int:
     raise_on_sigterm()
     end_with_parent(int(sys.argv[3]))
     try:
-        setup_globals()
-        state, job = cloudpickle.loads(payload.read_bytes())
-        context, task, config, overrides, number = job
-        Singleton.set_state(state)
-        composed = context.config_loader.load_sweep_config(config, overrides)
-        with open_dict(composed):
-            composed.hydra.job.id = str(number)
-            composed.hydra.job.num = number
-        returned = run_job(
-            task_function=task,
-            config=composed,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-            hydra_context=context,
-        )
+        returned = run(payload.read_bytes())
     except KeyboardInterrupt:
         return INTERRUPTED
     except Terminated:

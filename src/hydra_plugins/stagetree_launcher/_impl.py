@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -116,7 +117,8 @@ class _Crew:
         )
 
     def _restartable(self, place: int, code: int | None) -> bool:
-        killed = code is not None and code < 0
+        asked = code in (-signal.SIGTERM, -signal.SIGINT)
+        killed = code is not None and code < 0 and not asked
         return killed and self._restarts[place] < self._max_restarts
 
     def _restart(self, place: int, code: int) -> None:

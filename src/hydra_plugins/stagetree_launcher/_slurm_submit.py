@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from hydra_plugins.stagetree_launcher._freeze import Frozen, freeze
-from hydra_plugins.stagetree_launcher._impl import THREAD_LIMITS
 from hydra_plugins.stagetree_launcher._job import pack
+from hydra_plugins.stagetree_launcher._placement import THREAD_LIMITS
 from hydra_plugins.stagetree_launcher._slurm_job import NodeJob
 from hydra_plugins.stagetree_launcher._slurm_wait import wait
 from stagetree.core.errors import ConfigError, Fault

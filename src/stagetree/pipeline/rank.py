@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -112,6 +113,8 @@ def main() -> None:
     """Compute a stage as one of several processes and end without tidying up."""
     pipe = Connection(int(sys.argv[1]))
     end_with_parent(int(sys.argv[2]))
+    if hasattr(signal, "SIGUSR2"):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns every process; the parent acts
     code, seat, patience = 1, None, 0.0
     try:
         seat, job = cloudpickle.loads(pipe.recv_bytes())
