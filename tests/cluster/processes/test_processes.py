@@ -221,7 +221,7 @@ def test_search_tries_again_when_a_process_is_killed(command: Any, runs: Any) ->
     trials = command.json("trials", "s")
     assert [trial["state"] for trial in trials] == ["complete", "complete"]
     assert all(trial["values"] for trial in trials)
-    assert '"crashes": 1' in (command.root / "studies" / "s" / "journal.log").read_text()
+    assert '"crashes":1' in (command.root / "studies" / "s" / "journal.log").read_text()
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
