@@ -78,6 +78,15 @@ def test_what_one_site_computed_is_reused_at_another(
         for file in Path(row["model_dir"]).rglob("*"):
             copy = two.root / file.relative_to(one.root)
             assert copy.is_dir() or copy.read_bytes() == file.read_bytes()
+    local = tmp_path / "disk"
+    hotter = (*RUN, "stages.distill.temperature=3")
+    assert one.run(*hotter).returncode == 0
+    assert two.run(*hotter, STAGETREE_SCRATCH=str(local)).returncode == 0
+    assert len(list(local.glob("*/copies/*/model.safetensors"))) == 2  # finetune read, distill made
+    made = {row["signature"]: Path(row["model_dir"]) for row in two.json("store", "ls")}
+    for row in one.json("store", "ls"):
+        weights = Path(row["model_dir"]) / "model.safetensors"
+        assert weights.read_bytes() == (made[row["signature"]] / weights.name).read_bytes()
 
 
 def test_an_upload_that_is_killed_is_never_seen_and_is_finished_later(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stagetree.core.lease import Lease
+from stagetree.core.errors import StoreError
+from stagetree.core.lease import Lease, LeaseLost
 from stagetree.core.signature import digest
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.scratch import Scratch
@@ -144,9 +146,19 @@ with Store(folder / "store", scratch=scratch).open(node) as work:
         assert list((tmp_path / "local").glob("*/desks/*")) == [work.output.parents[1]]
 
 
-def test_output_of_a_worker_that_was_robbed_is_not_published(tmp_path: Path) -> None:
-    from stagetree.core.lease import LeaseLost
+def test_a_full_disk_is_told_of_with_both_places(tmp_path: Path) -> None:
+    store = site(tmp_path)
 
+    def fill() -> None:
+        with store.open(NODE):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StoreError, match=r"bytes are free, [\d,]+ on the scratch disk") as caught:
+        fill()
+    assert str(tmp_path / "local") in str(caught.value)
+
+
+def test_output_of_a_worker_that_was_robbed_is_not_published(tmp_path: Path) -> None:
     store = site(tmp_path)
 
     def robbed() -> None:
