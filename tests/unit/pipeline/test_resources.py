@@ -45,8 +45,8 @@ def test_a_batch_must_be_shared_out_evenly(in_project) -> None:
 
 
 def test_not_more_processes_than_gpus(in_project) -> None:
-    found = faults(in_project, "resources.gpus_per_trial=2", "resources.processes_per_trial=3")
-    message = "expected at most one process for each of 2 GPUs but got 3"
+    found = faults(in_project, "resources.gpus_per_trial=2", "resources.processes_per_trial=4")
+    message = "expected at most one process for each of 2 GPUs but got 4"
     assert found == {"resources.processes_per_trial": message}
 
 
