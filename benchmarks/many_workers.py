@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import logging
 import multiprocessing
+import resource
 import socket
 import subprocess
 import sys
@@ -192,8 +193,11 @@ DOORS: dict[str, Callable[[Place, int, Any], None]] = {
 }
 
 
-def rate(door: str, place: Place, total: int, workers: int) -> float:
-    """Let the workers do all trials and return how many they did in a second.
+def rate(door: str, place: Place, total: int, workers: int) -> tuple[float, float]:
+    """Let the workers do all trials; return trials a second, and milliseconds of CPU a trial.
+
+    The CPU time is that of the workers, their opening of the study included, not the server's: it
+    depends less on what else the machine does.
 
     Raises:
         RuntimeError: A worker died.
@@ -207,13 +211,16 @@ def rate(door: str, place: Place, total: int, workers: int) -> float:
         process.start()
     ready.wait(timeout=300)
     start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for process in processes:
         process.join()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     seconds = time.perf_counter() - start
     codes = [process.exitcode for process in processes]
     if any(codes):
         raise RuntimeError(f"expected {workers} workers to end well but got {codes}")
-    return total / seconds
+    return total / seconds, 1000 * used / total
 
 
 def _silent(door: Callable[[Place, int, Any], None], *words: Any) -> None:
@@ -263,15 +270,17 @@ def served(url: str) -> Iterator[str]:
 
 def measure(label: str, folder: Path, url: str | None, options: argparse.Namespace) -> list[str]:
     rates: dict[str, float] = {}
+    costs: dict[str, float] = {}
     for door in options.doors:
         place = created(folder, url)
-        rates[door] = rate(door, place, options.trials, options.workers)
+        rates[door], costs[door] = rate(door, place, options.trials, options.workers)
         if door != "Optuna":
             check(place, options.trials)
     cells = [f"{rates[door]:.0f}" if door in rates else "" for door in DOORS]
     if "Optuna" in rates:
         ratios = [rates[door] / rates["Optuna"] if door in rates else 0 for door in DOORS]
         cells += [f"{ratio:.2f}" for ratio in ratios[1:]]
+    cells += [f"{costs[door]:.0f}" if door in costs else "" for door in DOORS]
     print(label, " ".join(cells), flush=True)
     return [label, *cells]
 
@@ -303,8 +312,11 @@ def main() -> None:
             for label, url in urls.items()
             if not options.only or label in options.only
         ]
-    header = ["storage", "Optuna/s", "claims/s", "workers/s", "claims ratio", "workers ratio"]
-    print("\n" + machine.table(header[: len(table[0])], table))
+    header = ["storage", *(f"{door}/s" for door in DOORS)]
+    if "Optuna" in options.doors:
+        header += ["claims ratio", "workers ratio"]
+    header += [f"{door} CPU ms" for door in DOORS]
+    print("\n" + machine.table(header, table))
 
 
 if __name__ == "__main__":

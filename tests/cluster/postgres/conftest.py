@@ -99,7 +99,8 @@ def server() -> Iterator[Server]:
         made.prepare()
         yield made
     finally:
-        made.stop()
+        if (made.data / "postmaster.pid").exists():  # a test that failed may have stopped it
+            made.stop()
         shutil.rmtree(home, ignore_errors=True)
 
 

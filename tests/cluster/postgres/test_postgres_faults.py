@@ -57,7 +57,7 @@ def test_a_storage_that_stays_away_ends_the_search_which_goes_on_later(
     server.start()
     assert "hydra.sweeper.storage_patience" in said
     assert "Traceback" not in said
-    sweeps.run(database, *line, "pause=0")
+    sweeps.run(database, *line, "pause=0.5")
     assert [trial.state for trial in trials_of(database)] == [TrialState.COMPLETE] * 8
     assert set(points_of(sweeps)) == set(undisturbed["points"])
 
