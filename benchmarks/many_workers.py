@@ -273,13 +273,20 @@ def measure(label: str, folder: Path, url: str | None, options: argparse.Namespa
     costs: dict[str, float] = {}
     for door in options.doors:
         place = created(folder, url)
-        rates[door], costs[door] = rate(door, place, options.trials, options.workers)
+        try:
+            rates[door], costs[door] = rate(door, place, options.trials, options.workers)
+        except RuntimeError as error:
+            if door != "Optuna":
+                raise
+            print(f"{label}: plain Optuna: {error}", flush=True)
+            continue
         if door != "Optuna":
             check(place, options.trials)
     cells = [f"{rates[door]:.0f}" if door in rates else "" for door in DOORS]
-    if "Optuna" in rates:
-        ratios = [rates[door] / rates["Optuna"] if door in rates else 0 for door in DOORS]
-        cells += [f"{ratio:.2f}" for ratio in ratios[1:]]
+    if "Optuna" in options.doors:
+        plain = rates.get("Optuna")
+        ratios = [rates[door] / plain if plain and door in rates else None for door in DOORS]
+        cells += ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios[1:]]
     cells += [f"{costs[door]:.0f}" if door in costs else "" for door in DOORS]
     print(label, " ".join(cells), flush=True)
     return [label, *cells]

@@ -217,8 +217,10 @@ def _watch(engine: Engine) -> None:
     def handle(context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         connecting = context.connection is None and isinstance(error, OperationalError)
-        if context.is_disconnect or (connecting and not _is_final(context.original_exception)):
-            raise ServerAwayError from context.original_exception
+        original = context.original_exception
+        locked = "database is locked" in str(original)  # SQLite, whatever its timeout
+        if context.is_disconnect or locked or (connecting and not _is_final(original)):
+            raise ServerAwayError from original
 
     sqlalchemy.event.listen(engine, "handle_error", handle)
 

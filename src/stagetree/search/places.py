@@ -9,7 +9,7 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.core.lease import Lease
-from stagetree.search import infeasible
+from stagetree.search import draft, infeasible
 from stagetree.search.notes import (
     CRASHED,
     DEATHS,
@@ -181,18 +181,16 @@ class Places:
         late = self.tally.unsettled(trials)
         waiting = [trial.number for trial in late if trial.state == TrialState.WAITING]
         queued = bool(waiting) or self._enqueue(trials)
-        self._study.sampler = self._sampler(min(waiting, default=len(trials)))
-        trial = self._study.ask() if queued else self._created()
+        sampler = self._study.sampler = self._sampler(min(waiting, default=len(trials)))
+        if queued:
+            trial = self._study.ask()
+        else:
+            trial = draft.create(self._study, sampler, self._space, trials)
         lease = self._lease(trial.number)
         if not lease.try_acquire():  # a left-over of a deleted study: stale before long
             self.others_running = True
             return None
         return self._claimed(trial, lease, trials)
-
-    def _created(self) -> Trial:
-        """Do as ``ask`` does, but for a second look for waiting trials: there are none."""
-        self._study._thread_local.cached_all_trials = None
-        return Trial(self._study, self._study._storage.create_new_trial(self._study._study_id))
 
     def _enqueue(self, trials: Sequence[FrozenTrial]) -> bool:
         """Put the next first point where the study takes its next trial from, if one is left."""
