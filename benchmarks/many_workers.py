@@ -71,20 +71,25 @@ class Place:
     directory: Path
     url: str | None
     name: str
+    behind: str | None
 
     def open(self) -> Study:
         """Open the study as a worker does."""
         return studies.load(self.directory, self.name, self.url)
 
+    def look(self) -> Study:
+        """Open the study past the proxy: a process that has used gRPC must not be forked."""
+        return studies.load(self.directory, self.name, self.behind)
 
-def created(folder: Path, url: str | None) -> Place:
+
+def created(folder: Path, url: str | None, behind: str | None) -> Place:
     name = uuid.uuid4().hex
     directory = folder / name
     directory.mkdir()
     if url is None:
         (directory / FILE).touch()
-    studies.create(name, ["minimize"], open_storage(directory, url))
-    return Place(directory, url, name)
+    studies.create(name, ["minimize"], open_storage(directory, behind))
+    return Place(directory, url, name, behind)
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def claims(place: Place, total: int, ready: Any) -> None:
 
 
 def bare(place: Place, total: int, ready: Any) -> None:
-    """Ask and tell a share of the trials in plain Optuna."""
+    """Ask and tell an equal share of the trials in plain Optuna."""
     if place.url is None:
         backend = optuna.storages.journal.JournalFileBackend(str(place.directory / FILE))
         storage: Any = optuna.storages.JournalStorage(backend)
@@ -180,8 +185,8 @@ def bare(place: Place, total: int, ready: Any) -> None:
     else:
         storage = place.url
     study = optuna.load_study(study_name=place.name, storage=storage, sampler=RandomSampler())
-    number = ready.wait()
-    for _ in range(number, total, ready.parties):
+    ready.wait()
+    for _ in range(total // (ready.parties - 1)):
         trial = study.ask(fixed_distributions=SPACE.distributions)
         study.tell(trial, trial.params["x"] ** 2 + trial.params["y"])
 
@@ -235,7 +240,7 @@ def check(place: Place, total: int) -> None:
     Raises:
         RuntimeError: One was.
     """
-    trials = place.open().get_trials(deepcopy=False)
+    trials = place.look().get_trials(deepcopy=False)
     told = [
         int(line) for file in place.directory.glob("told-*") for line in file.read_text().split()
     ]
@@ -272,7 +277,8 @@ def measure(label: str, folder: Path, url: str | None, options: argparse.Namespa
     rates: dict[str, float] = {}
     costs: dict[str, float] = {}
     for door in options.doors:
-        place = created(folder, url)
+        behind = options.postgres if label == "gRPC" else url
+        place = created(folder, url, behind)
         try:
             rates[door], costs[door] = rate(door, place, options.trials, options.workers)
         except RuntimeError as error:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _Mark = tuple[int, int]
-_LONGEST = 0.2
+_LONGEST = 0.01
+"""Most seconds between two looks.
+
+Who has to write so that all others may go on, as a worker that claims a trial, must not be the one
+who sleeps longest.
+"""
 
 
 class JournalLock(BaseJournalFileLock):

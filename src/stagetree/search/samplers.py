@@ -188,7 +188,17 @@ def _unlisted(space: Space) -> list[Fault]:
 def _instantiate(node: Mapping[str, Any]) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        options = {key: value for key, value in node.items() if key != "_target_"}
+        if all(_is_plain(key, value) for key, value in options.items()):
+            found: object = get_class(str(node["_target_"]))(**options)
+            return found  # as Hydra would, in a hundredth of the time: other workers wait for it
         return instantiate(dict(node))
+
+
+def _is_plain(key: str, value: object) -> bool:
+    """Return whether Hydra would pass an option on as it is."""
+    text = isinstance(value, str) and "${" not in value
+    return not key.startswith("_") and (text or isinstance(value, bool | int | float | None))
 
 
 def _cause(error: BaseException) -> str:
