@@ -30,7 +30,13 @@ def shown_commands() -> list[str]:
 
 
 COMMANDS = shown_commands()
-RUNS = [command for command in COMMANDS if command.startswith("python run.py")]
+KEPT = re.compile(r"\+(sweep|experiment)=\w+( store\.budget_gb=\d+)?$")
+"""Searches and experiments as they are kept: tests/integration runs each of them."""
+RUNS = [
+    command
+    for command in COMMANDS
+    if command.startswith("python run.py") and not KEPT.search(command)
+]
 VERBS = [command for command in COMMANDS if command.startswith("stagetree ")]
 
 NEED = {"predict", "report", "confirm", "compare", "dashboard"}

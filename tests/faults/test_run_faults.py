@@ -38,7 +38,7 @@ def in_stage(root: Path, kind: str, others: int) -> Callable[[], bool]:
 
     def check() -> bool:
         try:
-            begun = any((root / "store" / "partial").rglob("curve.jsonl"))
+            begun = any((root / "store" / "partial").glob("*/scratch/curve.jsonl"))
         except FileNotFoundError:  # a work area went while it was looked through
             return False
         return begun and len(records(root)) == others

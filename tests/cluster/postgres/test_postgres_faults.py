@@ -40,7 +40,7 @@ def test_the_trial_of_a_killed_worker_is_continued_by_the_other(
     sweeps.wait_for_runs(4)
     victim, point = sweeps.log()[-1].split(maxsplit=1)
     os.kill(int(victim), signal.SIGKILL)
-    assert "a worker died" in end(search)
+    assert "was killed by SIGKILL; it is started again" in end(search)
     trials = trials_of(database)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
     assert points_of(sweeps) == sorted([*undisturbed["points"], point])
