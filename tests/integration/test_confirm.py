@@ -87,7 +87,7 @@ def test_a_study_is_confirmed_once_whatever_interrupts_it(command, command_at, p
     assert again["test"]["candidates"] == found["test"]["candidates"]
 
     page = Path(command.json("report", "s", "--no-charts")["report"]).read_text()
-    assert "Confirmed over new seeds" in page
+    assert "So say new seeds, not those of the search." in page
     assert "Not confirmed yet" not in page
 
     fewer = (*LINE[:3], "1", *LINE[4:])

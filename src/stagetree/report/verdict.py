@@ -81,11 +81,13 @@ def _front(view: StudyView) -> Verdict:
 def _best(view: StudyView, best: TrialRow) -> Verdict:
     metric, value = view.metrics[0], best.values[0]
     sentences = [_cost(best), *_beaten(view, best), *_chain(view, best), *_going_on(view)]
-    return Verdict(
-        f"Ship trial {best.number}: {metric} {score(value)}.",
-        [sentence for sentence in sentences if sentence],
-        f"{_sureness(view, best)} {_confirmation(view, '')}",
-    )
+    said = [sentence for sentence in sentences if sentence]
+    found = f"trial {best.number}: {metric} {score(value)}."
+    if view.confirmed:  # several new seeds against one: theirs is the word
+        choice, *more = view.confirmed
+        caution = f"So say new seeds, not those of the search. {' '.join(map(_upper, more))}"
+        return Verdict(choice, [f"The search's own best is {found}", *said], caution.strip())
+    return Verdict(f"Ship {found}", said, f"{_sureness(view, best)} {_confirmation(view, '')}")
 
 
 def _cost(best: TrialRow) -> str:

@@ -65,6 +65,9 @@ def test_what_still_runs_can_change_it(rows) -> None:
 
 def test_a_confirmation_takes_the_place_of_the_advice_to_confirm(rows) -> None:
     told = "It beats the default by 1.9 [0.8, 3.1]."
-    found = verdict(view(rows, rows[1], confirmed=[told]))
-    assert told in found.caution
+    choice = "Keep the default: no candidate beats it."
+    found = verdict(view(rows, rows[1], confirmed=[choice, told]))
+    assert found.headline == choice
+    assert found.sentences[0] == "The search's own best is trial 1: f1 0.8123."
+    assert told[1:] in found.caution
     assert "Not confirmed" not in found.caution
