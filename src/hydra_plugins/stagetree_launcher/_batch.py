@@ -65,6 +65,11 @@ def lost(reason: str) -> JobReturn:
     return outcome
 
 
+def starts_again(place: int, reason: str, restarts: int, most: int) -> str:
+    """Say that a worker that was lost is started again."""
+    return f"worker {place} {reason}; it is started again ({restarts} of {most})"
+
+
 def how(code: int) -> str:
     """Say how a process ended that had this exit code."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

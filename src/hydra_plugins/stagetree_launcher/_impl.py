@@ -11,7 +11,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_plugins.stagetree_launcher._batch import CHILD, Batch, how, lost, returned
+from hydra_plugins.stagetree_launcher._batch import (
+    CHILD,
+    Batch,
+    how,
+    lost,
+    returned,
+    starts_again,
+)
 from hydra_plugins.stagetree_launcher._placement import (
     gpu_sets,
     sharing,
@@ -123,8 +130,7 @@ class _Crew:
 
     def _restart(self, place: int, code: int) -> None:
         self._restarts[place] += 1
-        count = f"{self._restarts[place]} of {self._max_restarts}"
-        complain(f"worker {place} {how(code)}; it is started again ({count})")
+        complain(starts_again(place, how(code), self._restarts[place], self._max_restarts))
         self._processes[place] = self._start(place)
 
     def _catch_up(self, received: list[int]) -> None:

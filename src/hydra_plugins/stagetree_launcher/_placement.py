@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stagetree.core.errors import ConfigError, Fault
+from stagetree.core.threads import THREAD_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-THREAD_LIMITS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 
 
 def visible_gpus(environment: Mapping[str, str]) -> list[str]:

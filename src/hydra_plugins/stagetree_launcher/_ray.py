@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_plugins.stagetree_launcher._batch import CHILD, Batch
-from hydra_plugins.stagetree_launcher._placement import THREAD_LIMITS
 from hydra_plugins.stagetree_launcher._ray_cluster import cluster
 from hydra_plugins.stagetree_launcher._ray_seat import Order
 from hydra_plugins.stagetree_launcher._signals import forwarding, raise_for
+from stagetree.core.threads import THREAD_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

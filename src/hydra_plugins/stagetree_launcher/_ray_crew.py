@@ -13,7 +13,7 @@ from ray import cloudpickle
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 from hydra_plugins.stagetree_launcher import _ray_seat
-from hydra_plugins.stagetree_launcher._batch import how, lost, returned
+from hydra_plugins.stagetree_launcher._batch import how, lost, returned, starts_again
 from hydra_plugins.stagetree_launcher._signals import passed_on
 from hydra_plugins.stagetree_sweeper._console import complain
 from stagetree.core.errors import ConfigError, Fault
@@ -143,8 +143,7 @@ class Crew:
             self._outcomes[place] = lost(f"the process {reason}")
             return
         self._restarts[place] += 1
-        count = f"{self._restarts[place]} of {self._max_restarts}"
-        complain(f"worker {place} {reason}; it is started again ({count})")
+        complain(starts_again(place, reason, self._restarts[place], self._max_restarts))
         self._start(place)
 
     def _send(self, number: int) -> None:

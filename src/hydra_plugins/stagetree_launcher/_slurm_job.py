@@ -16,7 +16,8 @@ import cloudpickle
 from hydra.core.utils import JobReturn, JobStatus
 
 from hydra_plugins.stagetree_launcher._job import run
-from stagetree.core import slurm
+from hydra_plugins.stagetree_sweeper._console import complain
+from stagetree.core import atomic, slurm
 from stagetree.core.interrupt import TERMINATED, Terminated, raise_on_sigterm
 from stagetree.core.stopping import expect_repeats, stop_soon
 
@@ -58,10 +59,10 @@ class NodeJob:
         except (KeyboardInterrupt, Terminated):
             _forget_signals()
             if warned.at and self._again():
-                _say(f"job {name} goes back into the queue and will continue from here")
+                complain(f"job {name} goes back into the queue and will continue from here")
                 slurm.requeue(name)
             else:
-                _say(f"job {name} was asked to end; its trial can be continued")
+                complain(f"job {name} was asked to end; its trial can be continued")
             sys.exit(TERMINATED)
         self._leave(returned)
 
@@ -72,9 +73,7 @@ class NodeJob:
 
     def _leave(self, returned: JobReturn) -> None:
         file = result_file(self.results, job_name())
-        partial = file.with_suffix(".partial")
-        partial.write_bytes(cloudpickle.dumps(returned))
-        partial.rename(file)
+        atomic.write_bytes(file, cloudpickle.dumps(returned))
         if returned.status != JobStatus.COMPLETED:
             error = returned._return_value
             traceback.print_exception(error)
@@ -94,7 +93,7 @@ class _Warning:
         if os.getpid() != self._process or self.at:
             return
         self.at = number
-        _say("the end is near: saving work")
+        complain("the end is near: saving work")
         stop_soon(self._delay / 2)
 
 
@@ -116,8 +115,3 @@ def _forget_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
         with contextlib.suppress(ValueError):
             signal.signal(number, signal.SIG_IGN)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

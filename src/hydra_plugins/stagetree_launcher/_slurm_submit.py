@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from hydra_plugins.stagetree_launcher._freeze import Frozen, freeze
-from hydra_plugins.stagetree_launcher._job import pack
-from hydra_plugins.stagetree_launcher._placement import THREAD_LIMITS
 from hydra_plugins.stagetree_launcher._slurm_job import NodeJob
 from hydra_plugins.stagetree_launcher._slurm_wait import wait
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.core.submissions import FOLDER, Submission, write
+from stagetree.core.threads import THREAD_LIMITS
 from stagetree.pipeline.environment import commit
 from stagetree.search.worker import Worker
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
-    from hydra.types import HydraContext, TaskFunction
-    from omegaconf import DictConfig
+
+    from hydra_plugins.stagetree_launcher._batch import Batch
 
 _NAMES = {
     "timeout_min": "time",
@@ -42,21 +41,17 @@ class Line:
     """A command line whose jobs go to Slurm.
 
     Attributes:
-        context: Hydra's config loader and callbacks.
-        task: What every job runs.
-        config: The composed configuration.
+        batch: The jobs.
         options: The launcher's options.
     """
 
-    context: HydraContext
-    task: TaskFunction
-    config: DictConfig
+    batch: Batch
     options: Mapping[str, Any]
 
     @property
     def home(self) -> Path:
         """Directory that the jobs' output lies in."""
-        return Path(str(self.config.hydra.sweep.dir)).absolute()
+        return Path(str(self.batch.config.hydra.sweep.dir)).absolute()
 
     @property
     def name(self) -> str:
@@ -66,20 +61,22 @@ class Line:
     @property
     def total(self) -> int | None:
         """How many trials the study shall have."""
-        return self.task.plan.total if isinstance(self.task, Worker) else None
+        task = self.batch.task
+        return task.plan.total if isinstance(task, Worker) else None
 
 
-def launch(line: Line, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+def launch(batch: Batch, options: Mapping[str, Any]) -> Sequence[JobReturn]:
     """Submit the jobs and wait for them; see :meth:`SlurmLauncher.launch`."""
-    submission = submit(line, overrides, first)
+    line = Line(batch, options)
+    submission = submit(line)
     _announce(line, submission)
     if line.options["detach"]:
         raise SystemExit(0)
-    return wait(line.task, submission, Path(submission.script).parent)
+    return wait(batch.task, submission, Path(submission.script).parent)
 
 
-def submit(line: Line, overrides: Sequence[Sequence[str]], first: int) -> Submission:
-    """Freeze the code and submit one job for each list of overrides.
+def submit(line: Line) -> Submission:
+    """Freeze the code and submit the jobs.
 
     Raises:
         ConfigError: Slurm refused.
@@ -89,13 +86,13 @@ def submit(line: Line, overrides: Sequence[Sequence[str]], first: int) -> Submis
     frozen = freeze(line.home / FOLDER / "code")
     jobs = [
         NodeJob(
-            packed=pack(line.context, line.task, line.config, words, first + place),
+            packed=line.batch.payload(place),
             move=frozen.move,
             results=folder,
             delay=int(line.options["signal_delay_s"]),
             limit=line.options["max_num_timeout"],
         )
-        for place, words in enumerate(overrides)
+        for place in range(len(line.batch.overrides))
     ]
     ids = _hand_over(line, folder, frozen, jobs)
     array = ids[0].partition("_")[0]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cloudpickle
 from hydra.core.utils import JobReturn, JobStatus
 
+from hydra_plugins.stagetree_launcher._batch import lost, returned
 from hydra_plugins.stagetree_launcher._slurm_job import result_file
+from hydra_plugins.stagetree_sweeper._console import complain
 from stagetree.core import slurm
 from stagetree.core.interrupt import Terminated, raise_on_sigterm
 from stagetree.search import study as studies
@@ -71,7 +71,7 @@ class _Watch:
             found = slurm.queue(self._jobs)
         except slurm.SlurmError as error:
             if not self._silent:
-                say(f"waiting for Slurm to answer again: {error}")
+                complain(f"waiting for Slurm to answer again: {error}")
             self._silent = True
             return True
         self._silent = False
@@ -100,7 +100,7 @@ class _Watch:
         if shown != self._shown:
             self._shown = shown
             if shown:
-                say(f"workers: {shown}")
+                complain(f"workers: {shown}")
 
 
 class _Progress:
@@ -129,7 +129,7 @@ class _Progress:
 
 def _cancel(jobs: Sequence[str]) -> None:
     """Cancel the jobs and wait until they have ended, so that their trials are free."""
-    say("cancelling the workers")
+    complain("cancelling the workers")
     slurm.cancel(jobs)
     end = time.monotonic() + _ENDING
     while time.monotonic() < end:
@@ -142,23 +142,13 @@ def _result(folder: Path, job: str, watch: _Watch) -> JobReturn:
     """Read what a job left, or say how it was lost."""
     file = result_file(folder, job)
     with contextlib.suppress(FileNotFoundError, EOFError):
-        result = cloudpickle.loads(file.read_bytes())
-        assert isinstance(result, JobReturn)  # our own job wrote it
-        return result
-    lost = JobReturn()
+        return returned(file.read_bytes())
     if job in watch.spared:
-        lost.status = JobStatus.COMPLETED
-        return lost
+        spared = JobReturn()
+        spared.status = JobStatus.COMPLETED
+        return spared
     state = watch.last[job].state if job in watch.last else "gone from the queue"
-    lost.return_value = RuntimeError(
+    return lost(
         f"job {job} left no result; Slurm's last word on it: {state}; its log: "
         f"{folder / f'{job}_0_log.err'}"
     )
-    lost.status = JobStatus.FAILED
-    return lost
-
-
-def say(text: str) -> None:
-    """Print a line to standard error at once."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
+
+from hydra_plugins.stagetree_launcher._launcher import BatchLauncher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-class RayLauncher(Launcher):
+class RayLauncher(BatchLauncher):
     """Runs every job in a process of its own, where Ray finds room for it.
 
     Without an address a Ray is started on this machine and shut down at the end; a cluster that
@@ -24,10 +25,8 @@ class RayLauncher(Launcher):
     """
 
     def __init__(self, **options: Any) -> None:
+        super().__init__()
         self.options: Any = OmegaConf.to_container(OmegaConf.create(options), resolve=True)
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-        self.task_function: TaskFunction | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -40,9 +39,7 @@ class RayLauncher(Launcher):
         """
         from hydra_plugins.stagetree_launcher._ray_cluster import check
 
-        self.config = config
-        self.hydra_context = hydra_context
-        self.task_function = task_function
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         check(self.options)
 
     def launch(
@@ -56,12 +53,7 @@ class RayLauncher(Launcher):
             KeyboardInterrupt: Ctrl-C; the workers were told and have ended.
             Terminated: SIGTERM; the workers were told and have ended.
         """
-        from hydra_plugins.stagetree_launcher._batch import Batch
         from hydra_plugins.stagetree_launcher._ray import launch
 
-        if self.hydra_context is None or self.task_function is None or self.config is None:
-            raise RuntimeError("expected setup() to be called before launch()")
-        batch = Batch(
-            self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx
-        )
+        batch = self.batch(job_overrides, initial_job_idx)
         return launch(batch, self.options)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hydra.plugins.launcher import Launcher
+from hydra_plugins.stagetree_launcher._launcher import BatchLauncher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hydra.core.utils import JobReturn
-    from hydra.types import HydraContext, TaskFunction
-    from omegaconf import DictConfig
 
 
-class SlurmLauncher(Launcher):
+class SlurmLauncher(BatchLauncher):
     """Runs every job as a job of Slurm; see :class:`SlurmLauncherConf` for the options.
 
     The code and the configuration files of the moment of submission are what runs, however long
@@ -23,18 +21,8 @@ class SlurmLauncher(Launcher):
     """
 
     def __init__(self, **options: Any) -> None:
+        super().__init__()
         self.options = options
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-        self.task_function: TaskFunction | None = None
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Take what Hydra hands over; called once, before ``launch``."""
-        self.config = config
-        self.hydra_context = hydra_context
-        self.task_function = task_function
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -49,10 +37,8 @@ class SlurmLauncher(Launcher):
             Terminated: SIGTERM; the jobs were cancelled.
         """
         from hydra_plugins.stagetree_launcher._slurm_check import check
-        from hydra_plugins.stagetree_launcher._slurm_submit import Line, launch
+        from hydra_plugins.stagetree_launcher._slurm_submit import launch
 
-        if self.hydra_context is None or self.task_function is None or self.config is None:
-            raise RuntimeError("expected setup() to be called before launch()")
+        batch = self.batch(job_overrides, initial_job_idx)
         check(self.options)
-        line = Line(self.hydra_context, self.task_function, self.config, self.options)
-        return launch(line, job_overrides, initial_job_idx)
+        return launch(batch, self.options)

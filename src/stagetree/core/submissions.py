@@ -8,6 +8,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from stagetree.core import atomic
+
 FOLDER = "workers"
 """Where a study keeps what belongs to its workers: scripts, logs, frozen code."""
 
@@ -40,9 +42,7 @@ class Submission:
 def write(folder: Path, submission: Submission) -> Path:
     """Keep a submission in a folder, as ``FIRST_JOB.json``."""
     file = folder / f"{submission.jobs[0].partition('_')[0]}.json"
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(submission), indent=2) + "\n", encoding="utf-8")
-    partial.rename(file)
+    atomic.write_json(file, asdict(submission))
     return file
 
 

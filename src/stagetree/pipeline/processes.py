@@ -22,13 +22,13 @@ from typing import Any
 import cloudpickle
 
 from stagetree.core.errors import OutOfMemory
+from stagetree.core.threads import THREAD_LIMITS
 from stagetree.pipeline.rank import DONE, EVALUATED, FAILED, LOGGED, STEPPED, Failure, Job, Seat
 
 _MODULE = "stagetree.pipeline.rank"
 _TICK = 1.0
 _AFTERMATH = 2.0
 _TAIL = 2000
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Traceback(Exception):  # noqa: N818 - not raised, only shown as the cause of an error
@@ -204,7 +204,7 @@ def _environment(seat: Seat) -> dict[str, str]:
     place, total = str(seat.place), str(seat.total)
     return {
         **environment,
-        **dict.fromkeys(_THREADS, str(seat.threads)),
+        **dict.fromkeys(THREAD_LIMITS, str(seat.threads)),
         "RANK": place,
         "LOCAL_RANK": place,
         "WORLD_SIZE": total,
