@@ -15,7 +15,6 @@ from hydra_plugins.stagetree_launcher._slurm_job import result_file
 from hydra_plugins.stagetree_sweeper._console import complain
 from stagetree.core import slurm
 from stagetree.core.interrupt import Terminated, raise_on_sigterm
-from stagetree.search import study as studies
 from stagetree.search.results import row
 from stagetree.search.worker import Worker
 
@@ -109,7 +108,7 @@ class _Progress:
     def __init__(self, worker: Worker) -> None:
         plan = worker.plan
         self._worker = worker
-        self._study = studies.load(plan.directory, plan.name, plan.storage)
+        self._study = plan.load()
         self._places = plan.places(self._study)
         trials = self._study.get_trials(deepcopy=False)
         self._told = {trial.number for trial in trials if trial.state.is_finished()}

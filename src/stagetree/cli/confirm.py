@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stagetree.cli.options import AsJson, Root, StudyName, directory, show
+from stagetree.cli.options import AsJson, Root, StudyName, directory, show, study_home
 from stagetree.core import interrupt
 from stagetree.core.errors import ConfigError, Fault, StagetreeError, unknown
 
@@ -75,7 +74,7 @@ def confirm(
     from stagetree.search.study import directions_of, metrics_of
 
     found = results.open_study(study, directory(root) / "studies", storage)
-    home = Path(study) if Path(study).is_dir() else directory(root) / "studies" / study
+    home = study_home(study, root)
     objective = _objective(found, metric)
     question = Question(
         study=found.study_name,

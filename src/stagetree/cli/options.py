@@ -40,6 +40,11 @@ def directory(root: Path | None) -> Path:
     return root if root is not None else Path(os.environ.get("STAGETREE_ROOT", "runs"))
 
 
+def study_home(study: str, root: Path | None) -> Path:
+    """Return the directory of a study that is named, or given as its directory."""
+    return Path(study) if Path(study).is_dir() else directory(root) / "studies" / study
+
+
 def show(rows: Any, as_json: bool, renderable: Any) -> None:
     """Print ``rows`` as JSON or the renderable made for people."""
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from stagetree.cli.options import AsJson, Root, StudyName, directory, show
+from stagetree.cli.options import AsJson, Root, StudyName, directory, show, study_home
 from stagetree.cli.studies import Storage
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def opened(study: str, root: Path | None, storage: str | None) -> tuple[Study, P
     """
     from stagetree.search import results
 
-    place = directory(root) / "studies"
-    home = Path(study) if Path(study).is_dir() else place / study
-    return results.open_study(study, place, storage), home.resolve()
+    found = results.open_study(study, directory(root) / "studies", storage)
+    return found, study_home(study, root).resolve()
 
 
 def _counts(study: Study, workers: Crew) -> dict[str, int]:

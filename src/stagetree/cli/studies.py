@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from stagetree.cli import summaries
-from stagetree.cli.options import AsJson, Root, StudyName, directory, show
+from stagetree.cli.options import AsJson, Root, StudyName, directory, show, study_home
 from stagetree.core.errors import ConfigError, Fault, StagetreeError
 from stagetree.core.trials import TrialRow
 
@@ -103,8 +103,7 @@ def best(
 
     if export is not None:
         exporting.check(export, force=force)
-    place = directory(root) / "studies"
-    found = results.open_study(study, place, storage)
+    found = results.open_study(study, directory(root) / "studies", storage)
     rows, metrics = results.rows(found), metrics_of(found)
     if len(metrics) > 1 and trial is None and export is None:
         front = results.front(rows, directions_of(found))
@@ -114,7 +113,7 @@ def best(
     row = _chosen(found, rows, trial, exporting=export is not None)
     shown, block = to_json([row])[0], best_block(row, metrics)
     if export is not None:
-        home = Path(study) if Path(study).is_dir() else place / study
+        home = study_home(study, root)
         ended = found.get_trials(deepcopy=False)[row.number].datetime_complete
         exporting.export(exporting.Origin(found.study_name, home, row, metrics, ended), export)
         shown["experiment"] = str(export)

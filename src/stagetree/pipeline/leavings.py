@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from stagetree.core.lease import Lease
-from stagetree.core.liveness import alive
 from stagetree.pipeline.contents import tree_size
 
 
@@ -34,17 +33,18 @@ def clean_quarantine(root: Path, older_than: float, *, dry: bool) -> int:
     return sum(_remove(ward, dry=dry) for ward in wards if age(ward) > older_than)
 
 
-def clean_locks(place: Path, grace: float, older_than: float) -> None:
+def clean_locks(place: Path, heartbeat: float, grace: float, older_than: float) -> None:
     """Remove leases of processes that are gone, and what died with them while changing hands.
 
     Args:
         place: The directory of the leases.
+        heartbeat: Seconds between signs of life.
         grace: Seconds of silence after which a holder elsewhere counts as gone.
         older_than: Age in seconds of litter that goes.
     """
     for path in place.glob("*.lock"):
-        lease = Lease(path, heartbeat=grace / 10, grace=grace)
-        if not alive(path, grace) and lease.try_acquire():
+        lease = Lease(path, heartbeat=heartbeat, grace=grace)
+        if lease.try_acquire():
             lease.release()
     for litter in place.glob("*.lock.*"):
         if age(litter) > older_than:

@@ -373,7 +373,7 @@ class Store:
             finally:
                 lease.release()
         if not dry:
-            leavings.clean_locks(self.root / "locks", self._grace, _WEEK)
+            leavings.clean_locks(self.root / "locks", self._heartbeat, self._grace, _WEEK)
         return freed
 
     def _partial(self, signature: str) -> Path:

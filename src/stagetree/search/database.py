@@ -22,6 +22,7 @@ from stagetree.search.patient_storage import (
     PATIENCE,
     PatientStorage,
     StorageAwayError,
+    innermost,
     reason,
 )
 
@@ -243,7 +244,7 @@ def _until(patience: float, url: str, opened: Callable[[], _Storage]) -> _Storag
         except (SQLAlchemyError, OSError, AssertionError, optuna.exceptions.OptunaError) as error:
             cause = reason(error)
             shown = storage_url.shown(url)
-            if _is_final(_innermost(error)):
+            if _is_final(innermost(error)):
                 message = f"the storage {shown} refuses: {cause}{storage_url.hint(url)}"
                 raise ConfigError([Fault(OPTION, message)]) from error
             if time.monotonic() >= end:
@@ -252,9 +253,3 @@ def _until(patience: float, url: str, opened: Callable[[], _Storage]) -> _Storag
                     f"{cause}. Is it running, and can this machine reach it?"
                 ) from error
         time.sleep(random.uniform(0.1, 0.5))
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from optuna import Study, Trial
 from optuna.distributions import check_distribution_compatibility
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from stagetree.search.space import suggest
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from stagetree.search.space import Space
 
 _DRAFT = -1
-"""Id of a trial that does not exist yet."""
+"""Id of a trial that does not exist yet, as Optuna's ``create_trial`` gives it."""
 
 
 def create(
@@ -55,11 +54,8 @@ class _DraftStorage:
     def __init__(self, storage: BaseStorage, trials: Sequence[FrozenTrial]) -> None:
         self._storage = storage
         self._trials = trials
-        self.draft = FrozenTrial(
-            number=len(trials), trial_id=_DRAFT, state=TrialState.RUNNING, value=None, params={},
-            distributions={}, user_attrs={}, system_attrs={}, intermediate_values={},
-            datetime_start=datetime.now(), datetime_complete=None,
-        )  # fmt: skip
+        self.draft = create_trial(state=TrialState.RUNNING)
+        self.draft.number = len(trials)
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._storage, attribute)

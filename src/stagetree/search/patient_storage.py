@@ -222,10 +222,16 @@ class _Waiting:
         )
 
 
-def reason(error: BaseException) -> str:
-    """Return the innermost cause of an error in a line."""
+def innermost(error: BaseException) -> BaseException:
+    """Return the error that all the others were raised from."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def reason(error: BaseException) -> str:
+    """Return the innermost cause of an error in a line."""
+    error = innermost(error)
     details = getattr(error, "details", None)  # of gRPC, whose text is a page long
     text = str(details()) if callable(details) else str(error)
     lines = text.strip().splitlines()

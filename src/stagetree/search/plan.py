@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stagetree.core.lease import Lease
+from stagetree.search.patient_storage import OPENING
 from stagetree.search.places import LEASES, Places
 from stagetree.search.samplers import Samplers
-from stagetree.search.study import seed_of
+from stagetree.search.study import load, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,19 @@ class SearchPlan:
     heartbeat: float
     grace: float
     command: str
+
+    def load(self, opening: float = OPENING) -> Study:
+        """Open the study; its storage is waited for as the plan says.
+
+        Args:
+            opening: Seconds to wait for a server that does not answer yet.
+
+        Raises:
+            KeyError: There is no such study.
+            StorageAwayError: Its storage does not answer.
+        """
+        patience = self.storage_patience
+        return load(self.directory, self.name, self.storage, opening=opening, patience=patience)
 
     def places(self, study: Study) -> Places:
         """Return the places of the study."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from stagetree.core.reporting import TrialContext
 from stagetree.search import ending
-from stagetree.search import study as studies
 from stagetree.search.attempt import App, Outcome, attempt
 from stagetree.search.composer import Composer
 from stagetree.search.interrupts import Interrupts
@@ -60,11 +59,7 @@ class Worker:
             KeyboardInterrupt: Ctrl-C; the running trial can be continued.
             Terminated: SIGTERM; the running trial can be continued.
         """
-        plan = self.plan
-        patience = plan.storage_patience
-        study = studies.load(
-            plan.directory, plan.name, plan.storage, opening=patience, patience=patience
-        )
+        study = self.plan.load(opening=self.plan.storage_patience)
         study.pruner = build_pruner(self.plan.pruner)
         with Interrupts() as interrupts, self.plan.presence():
             finished = _Shift(self, study, interrupts).work()

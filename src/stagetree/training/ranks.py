@@ -97,15 +97,7 @@ def is_of_another(error: BaseException) -> bool:
 
 def agreed(make: Callable[[], Any]) -> Any:
     """Return what ``make`` returns in the process that leads, a JSON value; all must call it."""
-    if count() == 1:
-        return make()
-    text = _bytes(make()) if leads() else torch.empty(0, dtype=torch.uint8)
-    size = torch.tensor([len(text)])
-    dist.broadcast(size, 0)
-    if not leads():
-        text = torch.empty(int(size), dtype=torch.uint8)
-    dist.broadcast(text, 0)
-    return _value(text)
+    return everyone(make() if leads() else None)[0]
 
 
 def everyone(value: Any) -> list[Any]:
