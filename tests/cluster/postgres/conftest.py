@@ -83,7 +83,7 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server(process_number: int) -> Iterator[Server]:
     """A running PostgreSQL; skipped where none is installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     program = str(found[-1]) if found else shutil.which("pg_ctl")
@@ -93,8 +93,7 @@ def server() -> Iterator[Server]:
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(home, user.pw_uid, user.pw_gid)
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    made = Server(home, Path(program).parent, free_port(BASE + 100 * number + 50))
+    made = Server(home, Path(program).parent, free_port(BASE + 100 * process_number + 50))
     try:
         made.prepare()
         yield made

@@ -155,11 +155,11 @@ def token() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cluster(token: None, worker_id_number: int) -> Iterator[Cluster]:
+def cluster(token: None, process_number: int) -> Iterator[Cluster]:
     """A cluster of one node with three cores, which searches join."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed")
-    port = BASE_PORT + 10 * worker_id_number
+    port = BASE_PORT + 10 * process_number
     folder = Path(tempfile.mkdtemp(prefix="r-", dir="/tmp"))  # sockets allow no long path
     cluster = Cluster(f"127.0.0.1:{port}", port + 1, folder)
     try:
@@ -172,9 +172,3 @@ def cluster(token: None, worker_id_number: int) -> Iterator[Cluster]:
         for node in reversed(cluster.nodes):
             node.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def worker_id_number() -> int:
-    """The number of this process of pytest, so that each may have ports of its own."""
-    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

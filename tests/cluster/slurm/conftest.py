@@ -27,18 +27,17 @@ _spec.loader.exec_module(_lab)
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Any]:
+def lab(tmp_path_factory: pytest.TempPathFactory, process_number: int) -> Iterator[Any]:
     absent = _lab.absent()
     if absent:
         pytest.skip(f"Slurm is not installed: no {', '.join(absent)}")
     if os.geteuid() != 0:
         pytest.skip("a Slurm of one's own needs root")
-    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
     root = tmp_path_factory.mktemp("slurm")
     for folder in (root, *root.parents):
         if folder.owner() == "root" and folder != Path("/tmp"):
             folder.chmod(0o755)
-    lab = _lab.Lab(root, 21000 + 20 * number)
+    lab = _lab.Lab(root, 21000 + 20 * process_number)
     try:
         lab.start()
         yield lab
@@ -134,12 +133,6 @@ class Search:
         """Return the node of each running job by id."""
         lines = self.lab.tell("squeue", "-hr", "-tRUNNING", "-o%i %N").splitlines()
         return dict(line.split() for line in lines)
-
-
-@pytest.fixture(scope="session")
-def worker_id(request: pytest.FixtureRequest) -> str:
-    """Name of the pytest-xdist worker."""
-    return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
 @pytest.fixture

@@ -146,12 +146,11 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[dict[str, str]]:
+def s3_server(process_number: int) -> Iterator[dict[str, str]]:
     """A private S3 server; gives the environment of whoever uses it."""
     for module in ("moto", "s3fs", "flask"):
         pytest.importorskip(module, reason=f"{module} is not installed")
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    port = 25000 + os.getpid() % 900 + 1000 * worker
+    port = 25000 + os.getpid() % 900 + 1000 * process_number
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("s3.py")), str(port)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
