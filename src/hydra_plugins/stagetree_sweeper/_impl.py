@@ -22,13 +22,14 @@ from hydra_plugins.stagetree_launcher.config import LocalLauncherConf
 from hydra_plugins.stagetree_sweeper._console import Console, complain, say
 from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
-from stagetree.search import question, results, storage_url, study, versions
+from stagetree.search import dependence, question, results, storage_url, study, versions
 from stagetree.search.attempt import App
 from stagetree.search.budget import Budget, reserved
 from stagetree.search.firsts import still_to_run
 from stagetree.search.notes import crashed, is_imported
 from stagetree.search.plan import SearchPlan
 from stagetree.search.reading import read
+from stagetree.search.samplers import wants_dependence
 from stagetree.search.summary import summarise
 from stagetree.search.tally import Tally
 from stagetree.search.validate import validate
@@ -205,13 +206,14 @@ class _Search:
         """Run the workers to their end; return what ended those that died."""
         workers = self._workers()
         config = self.config
+        plan = dataclasses.replace(self.plan, dependence=self._dependence())
         if workers > 1 and config.hydra.launcher.get("_target_") == BASIC:
             config = copy.deepcopy(config)
             with read_write(config), open_dict(config):
                 config.hydra.launcher = OmegaConf.structured(LocalLauncherConf)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(self.context.config_loader, Callbacks()),
-            task_function=Worker(self.plan, self.app, self.console),
+            task_function=Worker(plan, self.app, self.console),
             config=config,
         )
         jobs = [
@@ -220,6 +222,13 @@ class _Search:
         ]
         returns = launcher.launch(jobs, initial_job_idx=0)
         return [job._return_value for job in returns if job.status != JobStatus.COMPLETED]
+
+    def _dependence(self) -> dependence.Dependence | None:
+        """Return which parameters each stage depends on, if the sampler wants to know."""
+        path, plan = self.options["stages"], self.plan
+        if not path or not wants_dependence(plan.sampler):
+            return None
+        return dependence.find(self.app, plan.fixed, plan.space, get_method(path))
 
     def _explain_failure(self, rows: Sequence[TrialRow]) -> None:
         failed = [row for row in rows if row.state == "failed"]

@@ -58,6 +58,9 @@ class StagetreeSweeperConf:
         ignore: Top-level keys of the configuration that may differ when a study is reopened.
         check: Dotted path of a function that takes a composed configuration and raises
             ``ConfigError`` where it cannot be run; called before any trial starts.
+        stages: Dotted path of a function that takes a composed configuration and returns name and
+            signature of each stage it would run, in order. Samplers that know what is paid for
+            find out with it which stage each key matters to.
         finished: Dotted path of a function that takes the composed configuration and the
             ``StudySummary`` of the study; called once at the end, whatever became of the trials.
     """
@@ -92,6 +95,7 @@ class StagetreeSweeperConf:
         default_factory=lambda: ["paths", "store", "tracker", "progress", "threads", "resources"]
     )
     check: str | None = None
+    stages: str | None = None
     finished: str | None = None
 
 

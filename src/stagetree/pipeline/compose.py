@@ -54,6 +54,18 @@ def compose(cfg: DictConfig) -> Pipeline:
     return _sign(cfg, task, data, model, stages, goal, several, use)
 
 
+def outline(cfg: DictConfig) -> list[tuple[str, str]]:
+    """Return name and signature of each stage that a configuration runs, in order.
+
+    Of a run over several seeds it is the first one's: the others depend on the same.
+
+    Raises:
+        ConfigError: With every fault of the configuration.
+    """
+    nodes = compose(cfg).nodes
+    return [(node.key, node.signature) for node in nodes if node.seed == nodes[0].seed]
+
+
 def _tracker_faults(cfg: DictConfig) -> list[Fault]:
     faults: list[Fault] = []
     node = OmegaConf.select(cfg, "tracker")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stagetree.core.trials import TrialRow
     from stagetree.search.budget import Budget
     from stagetree.search.constraints import Bounds
+    from stagetree.search.dependence import Dependence
     from stagetree.search.space import Space
 
 
@@ -51,6 +52,7 @@ class SearchPlan:
         heartbeat: Seconds between a worker's signs of life.
         grace: Seconds of silence after which a worker elsewhere counts as gone.
         command: Beginning of a command line that runs one trial again.
+        dependence: Which parameters each stage depends on, where the sampler wants to know.
     """
 
     name: str
@@ -74,6 +76,7 @@ class SearchPlan:
     heartbeat: float
     grace: float
     command: str
+    dependence: Dependence | None = None
 
     def load(self, opening: float = OPENING) -> Study:
         """Open the study; its storage is waited for as the plan says.
@@ -95,7 +98,7 @@ class SearchPlan:
             self.directory,
             self.total,
             self.space,
-            Samplers(self.sampler, self.space, seed_of(study), self.forgiven),
+            Samplers(self.sampler, self.space, seed_of(study), self.forgiven, self.dependence),
             first=self.first,
             forgiven=self.forgiven,
             copies=self.copies,

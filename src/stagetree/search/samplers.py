@@ -23,6 +23,7 @@ from stagetree.search.zipping import ZippedSampler
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from stagetree.search.dependence import Dependence
     from stagetree.search.space import Space
 
 GRID = f"{GridSampler.__module__}.{GridSampler.__qualname__}"
@@ -75,6 +76,7 @@ def build_sampler(
     seed: int,
     number: int,
     forgiven: Collection[int] = (),
+    dependence: Dependence | None = None,
 ) -> BaseSampler:
     """Build the sampler that trial ``number`` is asked from.
 
@@ -87,6 +89,7 @@ def build_sampler(
         seed: The study's seed.
         number: The trial's number.
         forgiven: Numbers of trials whose points a grid visits again.
+        dependence: Which parameters each stage depends on, for samplers that want to know.
 
     Raises:
         ConfigError: ``_target_`` is no sampler, or refuses its options.
@@ -109,7 +112,14 @@ def build_sampler(
         raise ConfigError(
             [Fault("hydra.sweeper.sampler", f"expected an Optuna sampler but got {sampler!r}")]
         )
+    if dependence is not None and hasattr(sampler, "dependence"):
+        sampler.dependence = dependence
     return ZippedSampler(sampler, space, drawn) if space.zips else sampler
+
+
+def wants_dependence(node: Mapping[str, Any]) -> bool:
+    """Return whether a sampler wants to know which parameters each stage depends on."""
+    return hasattr(get_class(str(node["_target_"])), "dependence")
 
 
 class Samplers:
@@ -123,20 +133,29 @@ class Samplers:
         space: The search space.
         seed: The study's seed.
         forgiven: Numbers of trials whose points a grid visits again.
+        dependence: Which parameters each stage depends on, for samplers that want to know.
     """
 
     def __init__(
-        self, node: Mapping[str, Any], space: Space, seed: int, forgiven: Collection[int] = ()
+        self,
+        node: Mapping[str, Any],
+        space: Space,
+        seed: int,
+        forgiven: Collection[int] = (),
+        dependence: Dependence | None = None,
     ) -> None:
         self._node = node
         self._space = space
         self._seed = seed
         self._forgiven = forgiven
+        self._dependence = dependence
         self._seen: dict[str, Any] = {}
 
     def __call__(self, number: int) -> BaseSampler:
         """Return the sampler of trial ``number``; see :func:`build_sampler`."""
-        sampler = build_sampler(self._node, self._space, self._seed, number, self._forgiven)
+        sampler = build_sampler(
+            self._node, self._space, self._seed, number, self._forgiven, self._dependence
+        )
         own = vars(sampler.within if isinstance(sampler, ZippedSampler) else sampler)
         for name in _SEEN & own.keys():
             own[name] = self._seen.setdefault(name, own[name])
