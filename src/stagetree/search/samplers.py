@@ -18,6 +18,7 @@ from stagetree.core.reporting import SEEDS
 from stagetree.search import custom
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
+from stagetree.search.stage_tpe import StageTPESampler
 from stagetree.search.zipping import ZippedSampler
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from stagetree.search.space import Space
 
 GRID = f"{GridSampler.__module__}.{GridSampler.__qualname__}"
+STAGE_TPE = f"{StageTPESampler.__module__}.{StageTPESampler.__qualname__}"
 TPE = {
     "_target_": "optuna.samplers.TPESampler",
     "n_startup_trials": 10,
@@ -65,7 +67,7 @@ def choose(node: Mapping[str, Any] | None, space: Space) -> dict[str, Any]:
 
 def _grouped(node: Mapping[str, Any], space: Space) -> dict[str, Any]:
     multivariate = node["_target_"] == TPE["_target_"] and node.get("multivariate")
-    if space.conditional and multivariate:
+    if space.conditional and (multivariate or node["_target_"] == STAGE_TPE):
         return {"group": True, **node}
     return dict(node)
 

@@ -1,0 +1,195 @@
+"""Where the next trial should leave what is paid for: at which stage, and which prefixes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from stagetree.search.notes import NOTES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from optuna.distributions import BaseDistribution
+
+    from stagetree.search.dependence import Dependence
+
+EXTRA = 1.2
+"""How many times as many continuations a prefix gets as balances the costs."""
+
+SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+RECENT = 200
+"""So many of the last trials say what stages cost."""
+
+Key = tuple[Any, ...]
+_LACKING = object()
+
+
+@dataclass(frozen=True)
+class Level:
+    """Stages that are computed anew together, whenever one of some parameters changes.
+
+    Attributes:
+        own: The parameters that matter from here on and not before.
+        stages: The stages.
+    """
+
+    own: frozenset[str]
+    stages: tuple[str, ...]
+
+
+def levels_of(dependence: Dependence, names: Collection[str]) -> list[Level]:
+    """Return the levels of a pipeline, first to last.
+
+    A parameter that no stage is known to depend on counts as one that all do.
+
+    >>> [sorted(one.own) for one in levels_of({"a": frozenset("x"), "b": frozenset("xy")}, "xy")]
+    [['x'], ['y']]
+    """
+    known = frozenset().union(*dependence.values()) if dependence else frozenset[str]()
+    before = frozenset(names) - known
+    levels = [Level(before, ())] if before else []
+    for stage, needed in dependence.items():
+        own = (needed & frozenset(names)) - before
+        if own or not levels:
+            levels.append(Level(own, (stage,)))
+        else:
+            levels[-1] = Level(levels[-1].own, (*levels[-1].stages, stage))
+        before |= own
+    return [level for level in levels if level.own]
+
+
+class Paid:
+    """What the trials of a study have paid for, by levels.
+
+    A prefix is what a trial's first levels have as parameters; the trials that share one share
+    the results of its stages.
+
+    Args:
+        levels: The levels.
+        trials: Trials of the study that have completed, were pruned or run.
+    """
+
+    def __init__(self, levels: Sequence[Level], trials: Sequence[FrozenTrial]) -> None:
+        self.levels = levels
+        self._names = [
+            sorted(frozenset().union(*(level.own for level in levels[:depth])))
+            for depth in range(len(levels) + 1)
+        ]
+        self._trials = trials
+
+    def prefix(self, params: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        """Return the parameters of the first ``depth`` levels."""
+        return {name: params[name] for name in self._names[depth] if name in params}
+
+    def depth(self) -> int:
+        """Return how many first levels the next trial should share with an earlier one.
+
+        A prefix that cost A is worth b = sqrt(A / C) continuations that cost C each, if what they
+        vary counts as much as what came before: the optimum of two-stage sampling (W. G. Cochran,
+        Sampling Techniques, 1977, eq. 10.26). So many fewer different prefixes there should be
+        than of what continues them; the shallowest level that lacks some gets one. Where the
+        costs lie in the last stages b is 1, and nothing is shared.
+        """
+        costs = self.costs()
+        if costs is None or len(self.levels) < 2:
+            return 0
+        whole = len(self._trials)
+        share = 1.0
+        shares = [1.0]
+        for depth in range(len(self.levels) - 1, 0, -1):
+            share /= self._continuations(depth, costs)
+            shares.insert(0, share)
+        for depth, wanted in enumerate(shares[:-1]):
+            if self._count(depth + 1) < wanted * (whole + 1):
+                return depth
+        return len(self.levels) - 1
+
+    def _continuations(self, depth: int, costs: NDArray[np.float64]) -> float:
+        """Return in how many ways a prefix of ``depth`` levels should be continued."""
+        wanted = max(1.0, EXTRA * math.sqrt(costs[:depth].sum() / costs[depth:].sum()))
+        return min(wanted, self._choices(self.levels[depth].own))
+
+    def _choices(self, names: Collection[str]) -> float:
+        """Return how many values parameters have together, infinite where one is continuous."""
+        known: dict[str, BaseDistribution] = {}
+        for trial in reversed(self._trials):
+            known = {**trial.distributions, **known}
+            if known.keys() >= set(names):
+                break
+        return math.prod(_size(known[name]) for name in names if name in known)
+
+    def _count(self, depth: int) -> int:
+        return len({self.key(trial.params, depth) for trial in self._trials})
+
+    def key(self, params: Mapping[str, Any], depth: int) -> Key:
+        """Return what is equal for two trials exactly if their prefixes are."""
+        return tuple([params.get(name, _LACKING) for name in self._names[depth]])
+
+    def costs(self) -> NDArray[np.float64] | None:
+        """Return the mean seconds of each level; ``None`` while one is not known."""
+        seconds = self.seconds()
+        found = [
+            sum(np.mean([row for _, row in seconds[stage]]) for stage in level.stages)
+            if all(stage in seconds for stage in level.stages)
+            else math.nan
+            for level in self.levels
+        ]
+        costs = np.maximum(np.asarray(found, dtype=float), 1e-9)
+        return None if np.isnan(costs).any() else costs
+
+    def seconds(self) -> dict[str, list[tuple[FrozenTrial, float]]]:
+        """Return what computing each stage took, each result once, and a trial that has it.
+
+        Only the last trials are looked at.
+        """
+        seen: set[str] = set()
+        found: dict[str, list[tuple[FrozenTrial, float]]] = {}
+        for trial in self._trials[-RECENT:]:
+            of_trial: Counter[str] = Counter()
+            for row in stages_of(trial):
+                if row["signature"] not in seen:
+                    seen.add(row["signature"])
+                    of_trial[str(row["name"]).partition("@")[0]] += row["seconds"]
+            for stage, taken in of_trial.items():
+                found.setdefault(stage, []).append((trial, float(taken)))
+        return found
+
+    def has(self, trial: FrozenTrial, depth: int) -> bool:
+        """Return whether a trial has computed, or found, all stages of its first levels."""
+        if trial.state == TrialState.COMPLETE:
+            return True
+        done = {str(row["name"]).partition("@")[0] for row in stages_of(trial)}
+        return all(done.issuperset(level.stages) for level in self.levels[:depth])
+
+    def prefixes(self, ranked: Sequence[FrozenTrial], depth: int, count: int) -> list[FrozenTrial]:
+        """Return the first trials with different paid prefixes of ``depth`` levels."""
+        found: dict[Key, FrozenTrial] = {}
+        for trial in ranked:
+            if len(found) >= count:
+                break
+            if self.has(trial, depth):
+                found.setdefault(self.key(trial.params, depth), trial)
+        return list(found.values())
+
+
+def stages_of(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
+    """Return what a trial noted of its finished stages: name, signature and seconds of each."""
+    stages: Sequence[Mapping[str, Any]] = trial.user_attrs.get(NOTES, {}).get("stages", ())
+    return stages
+
+
+def _size(distribution: BaseDistribution) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.step:
+        return 1 + round((distribution.high - distribution.low) / distribution.step)
+    return math.inf
