@@ -76,7 +76,9 @@ class StageGPSampler(StageSampler, GPSampler):
                     one for one in branch.candidates() if search_space.keys() <= one.params.keys()
                 ]
                 self._prefixes = [(one, branch.prefix(one)) for one in has[: self._n_prefixes]]
-        return super().sample_relative(study, trial, search_space)
+        found = super().sample_relative(study, trial, search_space)
+        # The model's numbers are rounded; a stage is shared only by exactly equal ones.
+        return {name: self._taken_over.get(name, value) for name, value in found.items()}
 
     def _optimize_acqf(
         self, acqf: BaseAcquisitionFunc, best_params: NDArray[np.float64] | None
