@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from stagetree.core.errors import TrialPruned
-from stagetree.core.interrupt import Terminated, raise_on_sigterm
+from stagetree.core.interrupt import Terminated
 from stagetree.pipeline.nodes import Pipeline
 from stagetree.pipeline.record import Record
 from stagetree.stages.base import StageContext
@@ -106,16 +106,15 @@ def together(shared_runs: Any) -> tuple[Record, list[float], Path]:
 def _terminated_and_resumed(
     runs: Any, *words: str, stage: type[Finetune] = Finetune
 ) -> tuple[Record, list[float], Path]:
-    """Return the result of a run that gets SIGTERM at its first evaluation, and then goes on."""
-    before = signal.getsignal(signal.SIGTERM)
-    raise_on_sigterm()
-    hearing = runs.hearing(lambda fraction: os.kill(os.getpid(), signal.SIGTERM))
+    """Return the result of a run that is ended at its first evaluation, and then goes on."""
+
+    def end(fraction: float) -> None:
+        raise Terminated
+
+    hearing = runs.hearing(end)
     pipeline = of_kind(runs.pipeline("finetune", *words), stage)
-    try:
-        with pytest.raises(Terminated):
-            runs.run(pipeline, hearing)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(Terminated):
+        runs.run(pipeline, hearing)
     assert runs.processes() == {}
     hearing = runs.hearing(hear=hearing)
     record = runs.run(pipeline, hearing)
@@ -222,6 +221,15 @@ def test_search_tries_again_when_a_process_is_killed(command: Any, runs: Any) ->
     assert [trial["state"] for trial in trials] == ["complete", "complete"]
     assert all(trial["values"] for trial in trials)
     assert '"crashes":1' in (command.root / "studies" / "s" / "journal.log").read_text()
+
+
+def test_terminated_run_ends_every_process(command: Any, runs: Any) -> None:
+    started = command.start("stage=finetune", "model=tiny", "debug=short", TWO, "tracker=none")
+    _wait_for(lambda: 1 in runs.processes(started.pid))
+    started.terminate()
+    said, _ = started.communicate(timeout=200)
+    assert started.returncode == 143, said
+    assert runs.processes(started.pid) == {}
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
