@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from stagetree.search.dependence import Dependence
 
-EXTRA = 1.2
+EXTRA = 1.3
 """How many times as many continuations a prefix gets as balances the costs."""
+
+WORTH = 1.2
+"""Fewer continuations than this are not worth having trials in common."""
 
 SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
@@ -90,33 +93,40 @@ class Paid:
         """Return the parameters of the first ``depth`` levels."""
         return {name: params[name] for name in self._names[depth] if name in params}
 
-    def depth(self) -> int:
-        """Return how many first levels the next trial should share with an earlier one.
+    def shares(self) -> list[float] | None:
+        """Return how many different prefixes of each depth there should be for each whole trial.
 
         A prefix that cost A is worth b = sqrt(A / C) continuations that cost C each, if what they
         vary counts as much as what came before: the optimum of two-stage sampling (W. G. Cochran,
-        Sampling Techniques, 1977, eq. 10.26). So many fewer different prefixes there should be
-        than of what continues them; the shallowest level that lacks some gets one. Where the
-        costs lie in the last stages b is 1, and nothing is shared.
+        Sampling Techniques, 1977, eq. 10.26). Where the costs lie in the last stages b is 1, and
+        nothing is shared.
+
+        Returns:
+            Shares of 1, for one level, two, ... and all; ``None`` where costs are not known or
+            nothing should be shared.
         """
         costs = self.costs()
-        if costs is None or len(self.levels) < 2:
-            return 0
-        whole = len(self._trials)
-        share = 1.0
+        if costs is None:
+            return None
         shares = [1.0]
         for depth in range(len(self.levels) - 1, 0, -1):
-            share /= self._continuations(depth, costs)
-            shares.insert(0, share)
+            shares.insert(0, shares[0] / self._continuations(depth, costs))
+        return shares if shares[0] < 1 else None
+
+    def depth(self, shares: Sequence[float]) -> int:
+        """Return how many first levels the next trial should have in common with an earlier one.
+
+        The shallowest level that lacks different prefixes gets one.
+        """
         for depth, wanted in enumerate(shares[:-1]):
-            if self._count(depth + 1) < wanted * (whole + 1):
+            if self._count(depth + 1) < wanted * (len(self._trials) + 1):
                 return depth
         return len(self.levels) - 1
 
     def _continuations(self, depth: int, costs: NDArray[np.float64]) -> float:
         """Return in how many ways a prefix of ``depth`` levels should be continued."""
-        wanted = max(1.0, EXTRA * math.sqrt(costs[:depth].sum() / costs[depth:].sum()))
-        return min(wanted, self._choices(self.levels[depth].own))
+        wanted = EXTRA * math.sqrt(costs[:depth].sum() / costs[depth:].sum())
+        return 1.0 if wanted < WORTH else min(wanted, self._choices(self.levels[depth].own))
 
     def _choices(self, names: Collection[str]) -> float:
         """Return how many values parameters have together, infinite where one is continuous."""

@@ -67,7 +67,7 @@ class StageGPSampler(StageSampler, GPSampler):
         """Return the parameters of the next trial that the model chose, those taken over too."""
         self._prefixes = []
         branch = self._branch(study, trial)
-        if branch is not None:
+        if branch is not None and branch.depth:
             complete = sum(one.state == TrialState.COMPLETE for one in branch.finished)
             if complete < self._n_startup_trials or not search_space:
                 self._take_over_any(branch, self._rng.rng)

@@ -28,7 +28,7 @@ class Branch:
 
     Attributes:
         paid: What is.
-        depth: How many first levels are taken over, at least one.
+        depth: How many first levels are taken over; 0: the trial pays for all.
         trials: The other trials, those that run too.
         finished: Those that have ended, best first.
     """
@@ -58,7 +58,7 @@ class StageSampler(BaseSampler):
     _taken_over: dict[str, Any]
 
     def _branch(self, study: Study, trial: FrozenTrial) -> Branch | None:
-        """Return where the trial should leave what is paid for; ``None``: it pays for all."""
+        """Return where the trial should leave what is paid for; ``None``: none ever should."""
         self._taken_over = {}
         everything = study._get_trials(deepcopy=False, states=SEEN, use_cache=False)
         trials = [other for other in everything if other.number != trial.number]
@@ -66,8 +66,10 @@ class StageSampler(BaseSampler):
             return None
         names = {name for one in trials for name in one.params}
         paid = Paid(levels_of(self.dependence, names), trials)
-        depth = paid.depth()
-        return Branch(paid, depth, trials, ranked(study, trials)) if depth else None
+        shares = paid.shares()
+        if shares is None:
+            return None
+        return Branch(paid, paid.depth(shares), trials, ranked(study, trials))
 
     def _take_over_any(self, branch: Branch, rng: np.random.RandomState) -> None:
         """Take over some paid prefix, whatever it is worth."""

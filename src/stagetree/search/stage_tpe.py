@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.probability_distributions import (
     _BatchedCategoricalDistributions,
     _MixtureOfProductDistribution,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from optuna import Study
     from optuna.distributions import BaseDistribution
-    from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
     from optuna.trial import FrozenTrial
 
     from stagetree.search.dependence import Dependence
@@ -90,7 +90,8 @@ class StageTPESampler(StageSampler, TPESampler):
         """Return the parameters of the next trial that the model chose, those taken over too."""
         self._chosen = None
         branch = self._branch(study, trial)
-        if branch is not None:
+        self._parzen_estimator_cls = _ParzenEstimator if branch is None else _Smooth
+        if branch is not None and branch.depth:
             if len(branch.finished) < self._n_startup_trials or not search_space:
                 self._take_over_any(branch, self._rng.rng)
             else:
@@ -154,6 +155,27 @@ class StageTPESampler(StageSampler, TPESampler):
             for prefix, place in zip(prefixes, places, strict=True)
         ]
         return values, gains.max(axis=1)
+
+
+class _Smooth(_ParzenEstimator):
+    """Kernels as wide as their number and dimensions say, not their neighbours.
+
+    Optuna makes a kernel as wide as the gap to its neighbours, which is none for values that
+    trials share. The width here is the rule for a product of normal kernels (D. W. Scott,
+    Multivariate Density Estimation, 1992, eq. 6.42) over a fifth of the range.
+    """
+
+    def _calculate_numerical_distributions(
+        self, observations: NDArray[np.float64], search_space: Any, parameters: Any
+    ) -> Any:
+        found: Any = super()._calculate_numerical_distributions(
+            observations, search_space, parameters
+        )
+        count, width = len(observations), found.adapted_high - found.adapted_low
+        rule = 0.2 * max(count, 1) ** (-1 / (len(self._search_space) + 4))
+        widths = np.full(count + 1, width * max(rule, 1 / min(100, 2 + count)))
+        widths[-1] = width  # the prior
+        return found._replace(sigma=widths)
 
 
 def _draw_given(
