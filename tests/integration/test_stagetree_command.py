@@ -80,6 +80,7 @@ def test_a_grid_runs_what_was_planned_and_again_costs_what_was_estimated(command
     assert len(new) == 6
     seconds = sum(row["seconds"] for row in new)
     assert seconds / 3 < planned["seconds"] < seconds * 3
+    assert 0 < planned["seconds_low"] < planned["seconds"] < planned["seconds_high"]
     size = sum(file.stat().st_size for row in new for file in Path(row["model_dir"]).iterdir())
     assert planned["bytes"] == pytest.approx(size, rel=0.01)
 

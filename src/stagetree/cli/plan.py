@@ -18,7 +18,7 @@ from rich.table import Table
 from stagetree.cli.options import AsJson, Root, show
 from stagetree.pipeline import commandline, resources
 from stagetree.pipeline.compose import compose
-from stagetree.pipeline.cost import Cost, Costs
+from stagetree.pipeline.cost import Costs, together
 from stagetree.pipeline.opening import store_of
 from stagetree.pipeline.sizes import Sizes
 from stagetree.pipeline.store import Store
@@ -54,7 +54,7 @@ def plan(
     first trials are, the rest lies between two bounds. Trials that a study of this name has are
     not counted again, results in the store are reused. A pruner or a budget can only make it
     less. Time and disk are estimated from past results of the same kinds, and unknown when there
-    are none.
+    are none; the range beside the time holds four times of five.
     """
     planned = _plan([*(words or ()), *_at(root)], multirun)
     row = _row(planned)
@@ -129,6 +129,8 @@ def _planned(config: DictConfig, count: Callable[[Store], Forecast]) -> _Planned
 def _row(planned: _Planned) -> dict[str, Any]:
     forecast = planned.forecast
     most = _amounts(planned, fewest=False)
+    bounded = not (forecast.exact or forecast.may_end_early)
+    least = _amounts(planned, fewest=True) if bounded else None
     row = {
         "study": planned.study,
         "trials": forecast.trials,
@@ -138,6 +140,8 @@ def _row(planned: _Planned) -> dict[str, Any]:
         "exact": forecast.exact,
         "executions": _by_kind(forecast, fewest=False),
         "seconds": most["seconds"],
+        "seconds_low": (least or most)["seconds_low"],
+        "seconds_high": most["seconds_high"],
         "wall_seconds": most["wall_seconds"],
         "device_seconds": most["device_seconds"],
         "bytes": most["bytes"],
@@ -146,7 +150,6 @@ def _row(planned: _Planned) -> dict[str, Any]:
     }
     if forecast.exact:
         return row
-    least = None if forecast.may_end_early else _amounts(planned, fewest=True)
     return {**row, "min": least, "max": most}
 
 
@@ -160,20 +163,23 @@ def _by_kind(forecast: Forecast, *, fewest: bool) -> dict[str, int]:
 def _amounts(planned: _Planned, *, fewest: bool) -> dict[str, Any]:
     """Return executions, reuse and their cost; what was never computed has no known cost."""
     forecast = planned.forecast
-    seconds: float | None = 0.0
-    size: float | None = 0.0
-    for work in forecast.work:
-        count = work.fewest if fewest else work.most
-        cost = planned.costs.mean(work.examples) if count else Cost(0.0, 0.0)
-        seconds = None if cost is None or seconds is None else seconds + count * cost.seconds
-        size = None if cost is None or size is None else size + count * cost.bytes
+    counts = [work.fewest if fewest else work.most for work in forecast.work]
+    costs = [
+        (work.kind, count, planned.costs.mean(work.examples))
+        for work, count in zip(forecast.work, counts, strict=True)
+        if count
+    ]
+    known = [(kind, count, cost) for kind, count, cost in costs if cost is not None]
+    cost = together(known) if len(known) == len(costs) else None
     return {
-        "stage_executions": sum(_by_kind(forecast, fewest=fewest).values()),
+        "stage_executions": sum(counts),
         "reused": forecast.reused[0 if fewest else 1],
-        "seconds": None if seconds is None else round(seconds, 1),
-        "wall_seconds": None if seconds is None else round(seconds / planned.workers, 1),
-        "device_seconds": None if seconds is None else round(seconds * planned.devices, 1),
-        "bytes": None if size is None else round(size),
+        "seconds": None if cost is None else round(cost.seconds, 1),
+        "seconds_low": None if cost is None else round(cost.low, 1),
+        "seconds_high": None if cost is None else round(cost.high, 1),
+        "wall_seconds": None if cost is None else round(cost.seconds / planned.workers, 1),
+        "device_seconds": None if cost is None else round(cost.seconds * planned.devices, 1),
+        "bytes": None if cost is None else round(cost.bytes),
     }
 
 
@@ -196,7 +202,7 @@ def _table(row: Mapping[str, Any], planned: _Planned) -> Table:
     executions = between("stage_executions", str)
     table.add_row("stage executions", f"{executions}  ({kinds})" if kinds else executions)
     table.add_row("reused", between("reused", str))
-    table.add_row("work", between("seconds", duration))
+    table.add_row("work", between("seconds", duration) + _range(row))
     if planned.workers > 1:
         table.add_row(f"with {planned.workers} workers", between("wall_seconds", duration))
     if planned.devices > 1:
@@ -208,6 +214,14 @@ def _table(row: Mapping[str, Any], planned: _Planned) -> Table:
     if early:
         table.add_row("", "a pruner or a budget may end trials early")
     return table
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    """Return the range that time lies in, four times of five, if it is worth saying."""
+    low, high = row["seconds_low"], row["seconds_high"]
+    if low is None or duration(low) == duration(high):
+        return ""
+    return f"  ({duration(low)} to {duration(high)})"
 
 
 def _room(planned: _Planned, wanted: float | None) -> str:

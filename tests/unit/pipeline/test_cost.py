@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from stagetree.pipeline.compose import compose
-from stagetree.pipeline.cost import Cost, Costs
+from stagetree.pipeline.cost import Cost, Costs, together
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.record import Record, StoredFile
 
@@ -75,3 +75,38 @@ def test_training_time_grows_with_the_examples_where_both_are_known(in_project, 
     whole = known.of(pipeline, pipeline.nodes[0])
     assert whole is not None
     assert whole.seconds == 2.0  # how many rows there are is not known here
+
+
+def test_the_more_there_is_the_surer_an_estimate_gets(pipeline) -> None:
+    node = pipeline.nodes[0]
+    few = Costs([record(node, pipeline, 10.0)]).of(pipeline, node)
+    many = Costs([record(node, pipeline, 10.0)] * 8).of(pipeline, node)
+    other = Costs([record(node, pipeline, 10.0, data="other")]).of(pipeline, node)
+    assert few is not None
+    assert many is not None
+    assert other is not None
+    assert 0 < many.deviation < few.deviation < other.deviation
+    assert few.low < 10.0 < few.high
+
+
+def test_what_a_run_takes_however_short_it_is_is_learnt(in_project) -> None:
+    def at(epochs: float, batch: int = 16) -> tuple[Pipeline, Node]:
+        words = [f"stages.finetune.epochs={epochs}", f"stages.finetune.batch_size={batch}"]
+        made = compose(in_project([*SHORT, *words]))
+        return made, made.nodes[0]
+
+    known = [(at(epochs), 10.0 + epochs) for epochs in (1, 2, 4, 8, 16)]
+    costs = Costs([record(node, made, seconds) for (made, node), seconds in known])
+    cost, unsure = costs.of(*at(6)), costs.of(*at(6, 64))
+    assert cost is not None
+    assert unsure is not None
+    assert cost.seconds == pytest.approx(16.0, rel=0.15)  # the mean of what epochs say is 27
+    assert cost.low < 16.0 < cost.high
+    assert unsure.deviation > cost.deviation
+
+
+def test_errors_of_a_kind_add_up_and_those_of_several_even_out() -> None:
+    one = Cost(10.0, 5.0, 0.2)
+    assert together([("a", 4, one)]).deviation == pytest.approx(0.2)
+    assert together([("a", 2, one), ("b", 2, one)]).deviation == pytest.approx(0.2 / 2**0.5)
+    assert together([]) == Cost(0.0, 0.0)
