@@ -24,12 +24,12 @@ from stagetree.core.errors import ConfigError, StagetreeError
 from stagetree.core.interrupt import INTERRUPTED, TERMINATED, Terminated
 from stagetree.search import dependence, question, results, storage_url, study, versions
 from stagetree.search.attempt import App
-from stagetree.search.budget import Budget, reserved
+from stagetree.search.budget import Budget, evicts, reserved
 from stagetree.search.firsts import still_to_run
 from stagetree.search.notes import crashed, is_imported
 from stagetree.search.plan import SearchPlan
 from stagetree.search.reading import read
-from stagetree.search.samplers import wants_dependence
+from stagetree.search.samplers import knows_points, wants_dependence
 from stagetree.search.summary import summarise
 from stagetree.search.tally import Tally
 from stagetree.search.validate import validate
@@ -152,6 +152,7 @@ class _Search:
             wait=options["wait"],
             heartbeat=options["heartbeat"],
             grace=options["grace"],
+            ahead=not evicts(self.config),
             command=_command(reading.fixed),
         )
 
@@ -206,7 +207,7 @@ class _Search:
         """Run the workers to their end; return what ended those that died."""
         workers = self._workers()
         config = self.config
-        plan = dataclasses.replace(self.plan, dependence=self._dependence())
+        plan = dataclasses.replace(self.plan, dependence=self._dependence(workers))
         if workers > 1 and config.hydra.launcher.get("_target_") == BASIC:
             config = copy.deepcopy(config)
             with read_write(config), open_dict(config):
@@ -223,10 +224,11 @@ class _Search:
         returns = launcher.launch(jobs, initial_job_idx=0)
         return [job._return_value for job in returns if job.status != JobStatus.COMPLETED]
 
-    def _dependence(self) -> dependence.Dependence | None:
-        """Return which parameters each stage depends on, if the sampler wants to know."""
+    def _dependence(self, workers: int) -> dependence.Dependence | None:
+        """Return which parameters each stage depends on, if that matters to what comes next."""
         path, plan = self.options["stages"], self.plan
-        if not path or not wants_dependence(plan.sampler):
+        reordered = knows_points(plan.sampler, plan.space) and (workers > 1 or evicts(self.config))
+        if not path or not (reordered or wants_dependence(plan.sampler)):
             return None
         return dependence.find(self.app, plan.fixed, plan.space, get_method(path))
 

@@ -98,10 +98,10 @@ class Costs:
         like = [place for place, record in enumerate(timed) if id(record) in chosen]
         if not like:
             return Cost(0.0, size)
-        longer = [_longer(node.fields, record, pipeline) for record in timed]
-        model = self._model(node.stage.kind, pipeline, timed, longer)
+        ratios = [longer(node.fields, record, pipeline) for record in timed]
+        model = self._model(node.stage.kind, pipeline, timed, ratios)
         features = [_features(node.fields, pipeline.data.max_train)]
-        mean, deviation = model.predict(features, expected=[longer[0]], like=like)
+        mean, deviation = model.predict(features, expected=[ratios[0]], like=like)
         near = _same(alike[0], pipeline) and alike[0].model == pipeline.model_revision
         spread = math.hypot(float(deviation[0]), 0.0 if near else APART)
         return Cost(float(mean[0]), size, spread)
@@ -120,12 +120,12 @@ class Costs:
         kind: str,
         pipeline: Pipeline,
         records: Sequence[Record],
-        longer: Sequence[float],
+        ratios: Sequence[float],
     ) -> LogRegression:
         """Return what was learnt from the results of a kind; the rule enters by its shape only."""
         from stagetree.pipeline.regression import LogRegression
 
-        shape = tuple(round(longer[0] / one, 9) for one in longer)
+        shape = tuple(round(ratios[0] / one, 9) for one in ratios)
         key = (kind, pipeline.data_fingerprint, pipeline.data.max_train, shape)
         if key not in self._models:
             rows = pipeline.data.max_train
@@ -177,8 +177,8 @@ def _alike(records: list[Record], pipeline: Pipeline) -> list[Record]:
     return model or data or records
 
 
-def _longer(fields: Mapping[str, Any], record: Record, pipeline: Pipeline) -> float:
-    """Return how many times as long as in a past result a stage trains."""
+def longer(fields: Mapping[str, Any], record: Record, pipeline: Pipeline) -> float:
+    """Return how many times as long as in a past result a stage trains, by the rule."""
     same_data = _same(record, pipeline)
     wanted = _examples(fields, pipeline.data.max_train)
     seen = _examples(record.config, pipeline.data.max_train if same_data else None)

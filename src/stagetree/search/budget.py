@@ -83,6 +83,16 @@ def reserved(config: DictConfig) -> int | None:
     return max((int(count) for count in counts if count), default=None)
 
 
+def evicts(config: DictConfig) -> bool:
+    """Return whether a configuration limits the disk, so that stored results may have to go.
+
+    >>> from omegaconf import OmegaConf
+    >>> evicts(OmegaConf.create({"store": {"budget_gb": 2}})), evicts(OmegaConf.create({}))
+    (True, False)
+    """
+    return OmegaConf.select(config, "store.budget_gb") is not None
+
+
 def _typical(trials: Sequence[FrozenTrial]) -> float:
     seconds = sorted(
         float(notes_of(trial).get("seconds", 0.0))

@@ -48,6 +48,20 @@ def create(
     return Trial(study, number)
 
 
+def drawn(study: Study, sampler: BaseSampler, space: Space) -> dict[str, Any]:
+    """Return the point that a sampler would give the first trial of a study; none is created.
+
+    Args:
+        study: A study, whose trials the sampler does not get to see.
+        sampler: Samples the point.
+        space: What it is a point of.
+    """
+    view = copy.copy(study)
+    view._storage = cast("BaseStorage", _DraftStorage(study._storage, ()))
+    view.sampler = sampler
+    return suggest(Trial(view, _DRAFT), space)
+
+
 class _DraftStorage:
     """A study's storage as it would be had it one more trial, the draft."""
 

@@ -53,6 +53,8 @@ class SearchPlan:
         grace: Seconds of silence after which a worker elsewhere counts as gone.
         command: Beginning of a command line that runs one trial again.
         dependence: Which parameters each stage depends on, where the sampler wants to know.
+        ahead: Whether a branch of the stage tree may be begun while others are not done, so that
+            results of one more have to be kept.
     """
 
     name: str
@@ -77,6 +79,7 @@ class SearchPlan:
     grace: float
     command: str
     dependence: Dependence | None = None
+    ahead: bool = True
 
     def load(self, opening: float = OPENING) -> Study:
         """Open the study; its storage is waited for as the plan says.
@@ -98,7 +101,15 @@ class SearchPlan:
             self.directory,
             self.total,
             self.space,
-            Samplers(self.sampler, self.space, seed_of(study), self.forgiven, self.dependence),
+            Samplers(
+                self.sampler,
+                self.space,
+                seed_of(study),
+                self.forgiven,
+                self.dependence,
+                self.total,
+                self.ahead,
+            ),
             first=self.first,
             forgiven=self.forgiven,
             copies=self.copies,

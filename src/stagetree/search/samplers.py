@@ -16,9 +16,11 @@ from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.core.reporting import SEEDS
 from stagetree.search import custom
+from stagetree.search.batch import LARGEST, Batch, BatchSampler
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
 from stagetree.search.stage_tpe import StageTPESampler
+from stagetree.search.tree_order import TreeOrder
 from stagetree.search.zipping import ZippedSampler
 
 if TYPE_CHECKING:
@@ -124,6 +126,16 @@ def wants_dependence(node: Mapping[str, Any]) -> bool:
     return hasattr(get_class(str(node["_target_"])), "dependence")
 
 
+def is_batch(node: Mapping[str, Any], space: Space) -> bool:
+    """Return whether a search draws points of a discrete space without looking at scores."""
+    return space.discrete and get_class(str(node["_target_"])) is RandomSampler
+
+
+def knows_points(node: Mapping[str, Any], space: Space) -> bool:
+    """Return whether all points of a search are known before its first trial."""
+    return node["_target_"] == GRID or is_batch(node, space)
+
+
 class Samplers:
     """Gives every trial its sampler; what one found out about the space, the next one knows.
 
@@ -136,6 +148,9 @@ class Samplers:
         seed: The study's seed.
         forgiven: Numbers of trials whose points a grid visits again.
         dependence: Which parameters each stage depends on, for samplers that want to know.
+            Points known beforehand are taken in the order of the stage tree then.
+        total: How many trials the study shall have, if that is known.
+        ahead: Whether a branch of the stage tree may be begun while others are not done.
     """
 
     def __init__(
@@ -145,6 +160,8 @@ class Samplers:
         seed: int,
         forgiven: Collection[int] = (),
         dependence: Dependence | None = None,
+        total: int | None = None,
+        ahead: bool = True,
     ) -> None:
         self._node = node
         self._space = space
@@ -152,16 +169,25 @@ class Samplers:
         self._forgiven = forgiven
         self._dependence = dependence
         self._seen: dict[str, Any] = {}
+        self._order = None if dependence is None else TreeOrder(dependence, ahead=ahead)
+        batched = is_batch(node, space) and total is not None and total <= LARGEST
+        self._batch = Batch(space, self._built, total, self._order) if batched and total else None
 
     def __call__(self, number: int) -> BaseSampler:
         """Return the sampler of trial ``number``; see :func:`build_sampler`."""
-        sampler = build_sampler(
-            self._node, self._space, self._seed, number, self._forgiven, self._dependence
-        )
+        if self._node["_target_"] == GRID:
+            return GridSampler(self._space, self._forgiven, self._order)
+        sampler = self._built(number)
         own = vars(sampler.within if isinstance(sampler, ZippedSampler) else sampler)
         for name in _SEEN & own.keys():
             own[name] = self._seen.setdefault(name, own[name])
-        return sampler
+        return sampler if self._batch is None else BatchSampler(self._batch, self._space, sampler)
+
+    def _built(self, number: int) -> BaseSampler:
+        """Return a trial's sampler as it would be without the others."""
+        return build_sampler(
+            self._node, self._space, self._seed, number, self._forgiven, self._dependence
+        )
 
 
 def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:

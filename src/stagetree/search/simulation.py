@@ -178,7 +178,9 @@ def _places(
         scratch,
         reading.total,
         reading.space,
-        samplers.Samplers(reading.sampler, reading.space, seed_of(study), forgiven),
+        samplers.Samplers(
+            reading.sampler, reading.space, seed_of(study), forgiven, total=reading.total
+        ),
         first=reading.first,
         forgiven=forgiven,
         copies=options["copies"],
