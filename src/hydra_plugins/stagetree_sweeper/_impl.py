@@ -32,6 +32,7 @@ from stagetree.search.reading import read
 from stagetree.search.samplers import knows_points, wants_dependence
 from stagetree.search.summary import summarise
 from stagetree.search.tally import Tally
+from stagetree.search.tree_order import Order
 from stagetree.search.validate import validate
 from stagetree.search.worker import Worker
 
@@ -109,7 +110,8 @@ class _Search:
             self._explain_failure(rows)
             raise SystemExit(1)
         if self._missing():
-            complain(f"stopped before the last trial: {self.plan.budget.refuses(trials)}")
+            reason = self.plan.budget.refuses(trials) or "the next one would not fit in the budget"
+            complain(f"stopped before the last trial: {reason}")
         return rows
 
     def _tell(self) -> None:
@@ -152,7 +154,6 @@ class _Search:
             wait=options["wait"],
             heartbeat=options["heartbeat"],
             grace=options["grace"],
-            ahead=not evicts(self.config),
             command=_command(reading.fixed),
         )
 
@@ -207,7 +208,8 @@ class _Search:
         """Run the workers to their end; return what ended those that died."""
         workers = self._workers()
         config = self.config
-        plan = dataclasses.replace(self.plan, dependence=self._dependence(workers))
+        plan = dataclasses.replace(self.plan, order=self._order(workers))
+        plan = dataclasses.replace(plan, dependence=self._dependence(plan))
         if workers > 1 and config.hydra.launcher.get("_target_") == BASIC:
             config = copy.deepcopy(config)
             with read_write(config), open_dict(config):
@@ -224,11 +226,19 @@ class _Search:
         returns = launcher.launch(jobs, initial_job_idx=0)
         return [job._return_value for job in returns if job.status != JobStatus.COMPLETED]
 
-    def _dependence(self, workers: int) -> dependence.Dependence | None:
+    def _order(self, workers: int) -> Order:
+        """Return in which order points are taken, if they are known beforehand."""
+        if not knows_points(self.plan.sampler, self.plan.space):
+            return Order.line
+        if evicts(self.config):
+            return Order.tree
+        return Order.ahead if workers > 1 else Order.line
+
+    def _dependence(self, plan: SearchPlan) -> dependence.Dependence | None:
         """Return which parameters each stage depends on, if that matters to what comes next."""
-        path, plan = self.options["stages"], self.plan
-        reordered = knows_points(plan.sampler, plan.space) and (workers > 1 or evicts(self.config))
-        if not path or not (reordered or wants_dependence(plan.sampler)):
+        path = self.options["stages"]
+        matters = plan.order is not Order.line or plan.budget.limited
+        if not path or not (matters or wants_dependence(plan.sampler)):
             return None
         return dependence.find(self.app, plan.fixed, plan.space, get_method(path))
 

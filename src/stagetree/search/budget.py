@@ -27,8 +27,8 @@ SHARE = 0.75
 class Budget:
     """Limits of a search beside its number of trials.
 
-    A trial is started only if three quarters of the finished ones would have fitted in what is
-    left; one that runs is never cut short.
+    A trial is started only if it is expected to fit in what is left; one that runs is never cut
+    short. Where nothing is known of its stages, three quarters of the finished trials must have.
 
     Attributes:
         timeout: Seconds of wall time from ``start``; ``None`` is no limit.
@@ -50,11 +50,23 @@ class Budget:
         seen = max(1, torch.cuda.device_count()) if torch is not None else 1
         return self.reserved or seen
 
-    def refuses(self, trials: Sequence[FrozenTrial]) -> str:
-        """Return why no further trial may start, or an empty string when one may."""
-        if self.timeout is None and self.device_hours is None:
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.timeout is not None or self.device_hours is not None
+
+    def refuses(self, trials: Sequence[FrozenTrial], needed: float | None = None) -> str:
+        """Return why no further trial may start, or an empty string when one may.
+
+        Args:
+            trials: The trials of the study.
+            needed: Seconds that it is expected to take; ``None``: what three quarters of the
+                finished ones took at most.
+        """
+        if not self.limited:
             return ""
-        needed = _typical(trials)
+        typical = _typical(trials)
+        needed = typical if needed is None else needed
         spent = time.monotonic() - self.start
         if self.timeout is not None and spent + needed >= self.timeout:
             return (
@@ -63,7 +75,7 @@ class Budget:
             )
         if self.device_hours is None:
             return ""
-        used = sum(_device_seconds(trial, needed) for trial in trials if counts(trial)) / 3600
+        used = sum(_device_seconds(trial, typical) for trial in trials if counts(trial)) / 3600
         if used + needed * self.devices / 3600 > self.device_hours or used >= self.device_hours:
             return f"{used:.3g} of {self.device_hours:g} device hours are used or under way"
         return ""

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from stagetree.search.space import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
@@ -25,8 +25,12 @@ _DRAFT = -1
 
 
 def create(
-    study: Study, sampler: BaseSampler, space: Space, trials: Sequence[FrozenTrial]
-) -> Trial:
+    study: Study,
+    sampler: BaseSampler,
+    space: Space,
+    trials: Sequence[FrozenTrial],
+    accepted: Callable[[Mapping[str, Any]], bool] = lambda params: True,
+) -> Trial | None:
     """Create the next trial of a study with a value for every parameter, and return it.
 
     It comes out as ``ask`` and then ``suggest`` would make it. A trial that only just exists is
@@ -37,12 +41,18 @@ def create(
         sampler: Samples the trial.
         space: What it gets.
         trials: All trials of the study, by number.
+        accepted: Says of its parameters whether to create it.
+
+    Returns:
+        The trial; ``None`` if it was not accepted.
     """
     storage = _DraftStorage(study._storage, trials)
     view = copy.copy(study)
     view._storage = cast("BaseStorage", storage)
     view.sampler = sampler
     suggest(Trial(view, _DRAFT), space)
+    if not accepted(storage.draft.params):
+        return None
     study._thread_local.cached_all_trials = None
     number = study._storage.create_new_trial(study._study_id, storage.draft)
     return Trial(study, number)

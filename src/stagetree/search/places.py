@@ -73,6 +73,7 @@ class Places:
         forgiven: Numbers of trials that crashed in an earlier run of this line and whose grid
             points are run again.
         copies: Whether a point that was run before takes over the earlier outcome.
+        fits: Says of a new trial's parameters, and the trials there are, whether to start it.
         heartbeat: Seconds between a worker's signs of life.
         grace: Seconds of silence after which a worker on another machine counts as gone.
     """
@@ -88,6 +89,7 @@ class Places:
         first: Sequence[Mapping[str, Any]] = (),
         forgiven: Collection[int] = (),
         copies: bool = True,
+        fits: Callable[[Mapping[str, Any], Sequence[FrozenTrial]], bool] = lambda *_: True,
         heartbeat: float = 2.0,
         grace: float = 20.0,
     ) -> None:
@@ -99,15 +101,17 @@ class Places:
         self._first = first
         self.tally = Tally(forgiven)
         self._copies = copies
+        self._fits = fits
         self._heartbeat = heartbeat
         self._grace = grace
         self.others_running = False
+        self.full = False
 
     def claim(self) -> Claim | None:
         """Return a trial to run, or ``None`` when there is none to be had now.
 
         After ``None``, ``others_running`` says whether waiting may help: another worker runs a
-        trial that could still become ours.
+        trial that could still become ours; ``full``, that the next trial does not fit.
         """
         lock = study_lease(self._directory, self._heartbeat, self._grace)
         lock.acquire(poll=0.02)
@@ -185,7 +189,13 @@ class Places:
         if queued:
             trial = self._study.ask()
         else:
-            trial = draft.create(self._study, sampler, self._space, trials)
+            made = draft.create(
+                self._study, sampler, self._space, trials, lambda params: self._fits(params, trials)
+            )
+            if made is None:
+                self.full = True
+                return None
+            trial = made
         lease = self._lease(trial.number)
         if not lease.try_acquire():  # a left-over of a deleted study: stale before long
             self.others_running = True

@@ -11,17 +11,20 @@ from stagetree.search.patient_storage import OPENING
 from stagetree.search.places import LEASES, Places
 from stagetree.search.samplers import Samplers
 from stagetree.search.study import load, seed_of
+from stagetree.search.tree_order import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from optuna import Study
+    from optuna.trial import FrozenTrial
 
     from stagetree.core.trials import TrialRow
     from stagetree.search.budget import Budget
     from stagetree.search.constraints import Bounds
     from stagetree.search.dependence import Dependence
+    from stagetree.search.expected import Expected
     from stagetree.search.space import Space
 
 
@@ -53,8 +56,7 @@ class SearchPlan:
         grace: Seconds of silence after which a worker elsewhere counts as gone.
         command: Beginning of a command line that runs one trial again.
         dependence: Which parameters each stage depends on, where the sampler wants to know.
-        ahead: Whether a branch of the stage tree may be begun while others are not done, so that
-            results of one more have to be kept.
+        order: In which order points known beforehand are taken.
     """
 
     name: str
@@ -79,7 +81,7 @@ class SearchPlan:
     grace: float
     command: str
     dependence: Dependence | None = None
-    ahead: bool = True
+    order: Order = Order.line
 
     def load(self, opening: float = OPENING) -> Study:
         """Open the study; its storage is waited for as the plan says.
@@ -94,8 +96,25 @@ class SearchPlan:
         patience = self.storage_patience
         return load(self.directory, self.name, self.storage, opening=opening, patience=patience)
 
-    def places(self, study: Study) -> Places:
-        """Return the places of the study."""
+    def expected(self) -> Expected | None:
+        """Return what tells a trial's time beforehand, if there is a limit to keep to."""
+        if self.dependence is None or not self.budget.limited:
+            return None
+        from stagetree.search.expected import Expected
+
+        return Expected(self.dependence)
+
+    def places(
+        self,
+        study: Study,
+        fits: Callable[[Mapping[str, Any], Sequence[FrozenTrial]], bool] = lambda *_: True,
+    ) -> Places:
+        """Return the places of the study.
+
+        Args:
+            study: The study.
+            fits: Says of a new trial's parameters, and the trials there are, whether to start it.
+        """
         return Places(
             study,
             self.directory,
@@ -108,11 +127,12 @@ class SearchPlan:
                 self.forgiven,
                 self.dependence,
                 self.total,
-                self.ahead,
+                self.order,
             ),
             first=self.first,
             forgiven=self.forgiven,
             copies=self.copies,
+            fits=fits,
             heartbeat=self.heartbeat,
             grace=self.grace,
         )

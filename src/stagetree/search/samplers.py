@@ -20,7 +20,7 @@ from stagetree.search.batch import LARGEST, Batch, BatchSampler
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
 from stagetree.search.stage_tpe import StageTPESampler
-from stagetree.search.tree_order import TreeOrder
+from stagetree.search.tree_order import Order, TreeOrder
 from stagetree.search.zipping import ZippedSampler
 
 if TYPE_CHECKING:
@@ -148,9 +148,8 @@ class Samplers:
         seed: The study's seed.
         forgiven: Numbers of trials whose points a grid visits again.
         dependence: Which parameters each stage depends on, for samplers that want to know.
-            Points known beforehand are taken in the order of the stage tree then.
         total: How many trials the study shall have, if that is known.
-        ahead: Whether a branch of the stage tree may be begun while others are not done.
+        order: In which order points known beforehand are taken.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class Samplers:
         forgiven: Collection[int] = (),
         dependence: Dependence | None = None,
         total: int | None = None,
-        ahead: bool = True,
+        order: Order = Order.line,
     ) -> None:
         self._node = node
         self._space = space
@@ -169,7 +168,9 @@ class Samplers:
         self._forgiven = forgiven
         self._dependence = dependence
         self._seen: dict[str, Any] = {}
-        self._order = None if dependence is None else TreeOrder(dependence, ahead=ahead)
+        self._order: TreeOrder | None = None
+        if dependence is not None and order is not Order.line:
+            self._order = TreeOrder(dependence, ahead=order is Order.ahead)
         batched = is_batch(node, space) and total is not None and total <= LARGEST
         self._batch = Batch(space, self._built, total, self._order) if batched and total else None
 

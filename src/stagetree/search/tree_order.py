@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
-from stagetree.search.notes import notes_of
-from stagetree.search.stage_pruner import stages_of
+from stagetree.search.steps import Step, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -18,8 +18,19 @@ if TYPE_CHECKING:
 
     from stagetree.search.dependence import Dependence
 
-Step = tuple[str, tuple[tuple[str, str], ...]]
-"""A stage's name and the values that its result depends on: equal where it is shared."""
+
+class Order(Enum):
+    """In which order points known beforehand are taken.
+
+    Attributes:
+        line: As the command line lists them, or as they are drawn.
+        tree: Branch by branch of the stage tree.
+        ahead: Likewise, but the last branches are begun before the others are done.
+    """
+
+    line = "line"
+    tree = "tree"
+    ahead = "ahead"
 
 
 class TreeOrder:
@@ -45,9 +56,7 @@ class TreeOrder:
 
     def __init__(self, dependence: Dependence, *, ahead: bool = True) -> None:
         self._ahead = ahead
-        self._names = tuple((stage, tuple(sorted(names))) for stage, names in dependence.items())
-        self._paths: dict[str, tuple[Step, ...]] = {}
-        self._settled: dict[int, frozenset[Step]] = {}
+        self._steps = Steps(dependence)
 
     def best(
         self, points: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial]
@@ -62,44 +71,17 @@ class TreeOrder:
         running: list[tuple[Step, ...]] = []
         for trial in trials:
             if trial.state.is_finished():
-                paid |= self._paid_by(trial)
+                paid |= self._steps.paid_by(trial)
             elif trial.state == TrialState.RUNNING:
-                running.append(self._path(trial.params))
-                paid |= self._passed(trial)
+                running.append(self._steps.path(trial.params))
+                paid |= self._steps.passed(trial)
         seen = _Seen(paid, {step for path in running for step in path} - paid, tuple(running))
-        paths = [self._path(point) for point in points]
+        paths = [self._steps.path(point) for point in points]
         last = seen.last_heads(paths) if self._ahead else frozenset[Step]()
         return min(
             zip(points, paths, strict=True),
             key=lambda pair: (seen.head(pair[1]) not in last, *seen.rank(pair[1])),
         )[0]
-
-    def _path(self, params: Mapping[str, Any]) -> tuple[Step, ...]:
-        """Return the stages of a point, in order."""
-        key = repr(sorted(params.items()))
-        if key not in self._paths:
-            shown = {name: repr(value) for name, value in params.items()}
-            self._paths[key] = tuple(
-                (stage, tuple((name, shown.get(name, "")) for name in names))
-                for stage, names in self._names
-            )
-        return self._paths[key]
-
-    def _paid_by(self, trial: FrozenTrial) -> frozenset[Step]:
-        """Return the stages that an ended trial finished or found finished."""
-        if trial.number not in self._settled:
-            rows = notes_of(trial).get("stages", ())
-            done = {str(row["name"]).partition("@")[0] for row in rows}
-            path = self._path(trial.params)
-            self._settled[trial.number] = frozenset(step for step in path if step[0] in done)
-        return self._settled[trial.number]
-
-    def _passed(self, trial: FrozenTrial) -> set[Step]:
-        """Return the stages that a running trial has certainly left: it reported a later one."""
-        names = [stage for stage, _ in self._names]
-        reported = [name.partition("@")[0] for name, _ in stages_of(trial)]
-        last = max((names.index(name) for name in reported if name in names), default=0)
-        return {step for step in self._path(trial.params)[:last] if step[0] in reported}
 
 
 @dataclass(frozen=True)

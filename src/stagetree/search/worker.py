@@ -20,6 +20,8 @@ from stagetree.search.results import row, rows
 from stagetree.search.samplers import build_pruner
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from optuna import Study
     from optuna.trial import FrozenTrial
 
@@ -77,8 +79,9 @@ class _Shift:
         self._study = study
         self._interrupts = interrupts
         self._composer = Composer(worker.app, worker.plan.fixed)
-        self._places: Places = worker.plan.places(study)
         self._budget = dataclasses.replace(worker.plan.budget, start=time.monotonic())
+        self._expected = worker.plan.expected()
+        self._places: Places = worker.plan.places(study, self._fits)
         self._just_read: list[FrozenTrial] | None = None
 
     def work(self) -> int:
@@ -88,7 +91,7 @@ class _Shift:
                 claim = self._places.claim()
             if claim is not None:
                 finished += self._run(claim)
-            elif self._places.others_running and self._plan.wait:
+            elif self._places.others_running and self._plan.wait and not self._places.full:
                 time.sleep(POLL)
             else:
                 break
@@ -99,7 +102,14 @@ class _Shift:
         trials, self._just_read = self._just_read, None
         trials = self._study.get_trials(deepcopy=False) if trials is None else trials
         failures = self._places.tally.count(trials).failures
-        return self._plan.too_many(failures) or bool(self._budget.refuses(trials))
+        needed = None if self._expected is None else 0.0  # what the next one needs is asked then
+        return self._plan.too_many(failures) or bool(self._budget.refuses(trials, needed))
+
+    def _fits(self, params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> bool:
+        """Return whether a trial with these parameters is expected to fit in the budget."""
+        if self._expected is None:
+            return True
+        return not self._budget.refuses(trials, self._expected.seconds(params, trials))
 
     def _run(self, claim: Claim) -> bool:
         """Run a trial to its end; return whether its end was ours to tell."""

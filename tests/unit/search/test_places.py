@@ -1,11 +1,12 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna import Study
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.search.grid import GridSampler
 from stagetree.search.notes import INTERRUPTED
@@ -153,3 +154,21 @@ def test_a_region_without_memory_is_sampled_three_times_and_takes_no_more_places
     ]
     assert all(tried.count(choice) <= 3 for choice in ("x", "y", None))
     assert ended.count("rejected") == len(study.trials) - 20 > 0
+
+
+def test_a_trial_that_does_not_fit_is_never_created(
+    study: Study, tmp_path: Path, line: Space
+) -> None:
+    asked: list[float] = []
+
+    def fits(params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> bool:
+        asked.append(params["x"])
+        return not trials
+
+    one = Places(study, tmp_path, 3, line, lambda number: RandomSampler(seed=number), fits=fits)
+    first = claimed(one.claim())
+    assert first.params == {"x": asked[0]}
+    assert not one.full
+    assert one.claim() is None
+    assert one.full
+    assert len(study.trials) == 1

@@ -17,7 +17,7 @@ from stagetree.search.grid import GridSampler
 from stagetree.search.parameter import Choice, Parameter
 from stagetree.search.samplers import Samplers
 from stagetree.search.space import Space, suggest
-from stagetree.search.tree_order import TreeOrder
+from stagetree.search.tree_order import Order, TreeOrder
 
 DEPENDENCE = {
     "finetune": frozenset({"lr"}),
@@ -201,7 +201,7 @@ def drawn(axes: Space, total: int, *, ordered: bool) -> Samplers:
     """Return the samplers of a random search."""
     node = {"_target_": f"{RandomSampler.__module__}.{RandomSampler.__qualname__}"}
     dependence = DEPENDENCE if ordered else None
-    return Samplers(node, axes, 7, dependence=dependence, total=total)
+    return Samplers(node, axes, 7, dependence=dependence, total=total, order=Order.ahead)
 
 
 def by_number(axes: Space, total: int) -> list[dict[str, object]]:
