@@ -52,15 +52,17 @@ def measure(line: tuple[str, ...], workers: int, *, tree: bool) -> tuple[float, 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--rounds", type=int, default=2, help="times ABBA")
-    rounds = options.parse_args().rounds
+    options.add_argument("--grids", nargs="+", choices=CASES, default=list(CASES))
+    options.add_argument("--workers", nargs="+", type=int, default=[2, 3])
+    given = options.parse_args()
     print(describe("optuna", "hydra-core"))
     lines = []
-    for name, line in CASES.items():
+    for name in given.grids:
         branches = int(name[0])
-        for workers in (2, 3):
+        for workers in given.workers:
             found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-            for tree in [False, True, True, False] * rounds:
-                found[tree].append(measure(line, workers, tree=tree))
+            for tree in [False, True, True, False] * given.rounds:
+                found[tree].append(measure(CASES[name], workers, tree=tree))
             bound = (branches * FIRST + 12 * SECOND) / workers
             cells = [
                 f"{statistics.fmean(one[place] for one in found[tree]):.1f} s"
