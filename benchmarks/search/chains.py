@@ -31,7 +31,7 @@ from stagetree.data.sources.base import SOURCES
 
 HERE = Path(__file__).parent
 STUDY = "study"
-LAYERS, HEADS, BATCH = 4, 0.5, 16
+LAYERS, HEADS, BATCH = 4, 0.5, 8
 SPACE = (
     "stages.finetune.learning_rate=choice(3e-4,6e-4)",
     "stages.prune.ffn=choice(0.5,0.75)",
@@ -103,15 +103,22 @@ def _splits(data: str) -> dict[str, list[str]]:
     }
 
 
-def chain_words(root: Path, epochs: int, recovery: int) -> list[str]:
-    """Return our line's words for the pipeline, without what is searched."""
+def data_words(root: Path) -> list[str]:
+    """Return our line's words for model and rows."""
     return [
-        "stage=[finetune,prune,distill,quantize]",
+        "model=minilm_l6",
         "data=files",
         f"data.train={root / 'train.conll'}",
         f"data.validation={root / 'validation.conll'}",
         f"data.test={root / 'validation.conll'}",
-        "model=minilm_l6",
+    ]
+
+
+def chain_words(root: Path, epochs: int, recovery: int) -> list[str]:
+    """Return our line's words for the pipeline, without what is searched."""
+    return [
+        "stage=[finetune,prune,distill,quantize]",
+        *data_words(root),
         f"stages.finetune.epochs={epochs}",
         f"stages.finetune.evaluations={epochs}",
         f"stages.finetune.batch_size={BATCH}",
@@ -126,8 +133,6 @@ def chain_words(root: Path, epochs: int, recovery: int) -> list[str]:
         f"stages.distill.evaluations={recovery}",
         f"stages.distill.batch_size={BATCH}",
         "stages.quantize.method=torch_int8",
-        "tracker=none",
-        "threads=1",
     ]
 
 
@@ -135,6 +140,7 @@ def launch(words: Sequence[str], root: Path, name: str, seed: int) -> Cost:
     """Run one of our searches in a fresh process on stores of its own below ``root / name``."""
     line = [sys.executable, str(HERE.parents[1] / "run.py"), "-m", *words, f"seed={seed}"]
     line += [f"paths.root={root / name}", f"hydra.sweeper.study_name={STUDY}"]
+    line += ["tracker=none", "threads=1", "measure=needed"]
     return run(line, root / f"{name}.log")
 
 
@@ -213,7 +219,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="pii", help="pii, or a directory of CoNLL files")
-    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--rows", type=int, default=150)
     parser.add_argument("--validation", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--recovery", type=int, default=2)

@@ -69,6 +69,18 @@ def test_the_default_line_runs_and_says_where_everything_lies(command) -> None:
     assert len(command.json("store", "ls")) == 2
 
 
+def test_what_a_run_did_not_measure_is_measured_when_needed_and_not_trained_again(command) -> None:
+    assert command.run("stage=finetune", "measure=needed", *SHORT).returncode == 0
+    (row,) = command.json("store", "ls")
+    assert row["metrics"]["bytes"] > 0
+    assert "latency_ms" not in row["metrics"]
+    done = command.run("stage=finetune", "objective=latency", *SHORT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "latency" in done.stdout
+    assert "reused" in done.stdout
+    assert command.kinds() == {"finetune": 1}
+
+
 def test_jobs_of_a_sweep_and_a_later_run_share_their_fine_tuning(command) -> None:
     done = command.run("-m", "stage=finetune,distill", *SHORT)
     assert done.returncode == 0, done.stdout + done.stderr

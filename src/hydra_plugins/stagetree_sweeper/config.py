@@ -92,7 +92,15 @@ class StagetreeSweeperConf:
     heartbeat: float = 2.0
     grace: float = 20.0
     ignore: list[str] = field(
-        default_factory=lambda: ["paths", "store", "tracker", "progress", "threads", "resources"]
+        default_factory=lambda: [
+            "paths",
+            "store",
+            "tracker",
+            "progress",
+            "threads",
+            "resources",
+            "measure",
+        ]
     )
     check: str | None = None
     stages: str | None = None

@@ -10,13 +10,14 @@ from stagetree.models.load import load
 from stagetree.models.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 BATCH = 32
 """Size of the larger batch that is timed."""
 
 THREADS = 1
+_ASKED = frozenset({"flops", "peak_memory", "throughput"})
 _WARM_UP = 3
 _RUNS = 15
 _SECONDS = 0.7
@@ -26,7 +27,16 @@ _LENGTH = 128
 _SEED = 0
 
 
-def measure(model: Path | str | Runner) -> dict[str, float]:
+def asks_for_time(metrics: Iterable[str]) -> bool:
+    """Return whether any of these metrics is known only by asking the model.
+
+    >>> asks_for_time(["f1", "bytes"]), asks_for_time(["latency_ms_b32"])
+    (False, True)
+    """
+    return any(name.startswith("latency") or name in _ASKED for name in metrics)
+
+
+def measure(model: Path | str | Runner, *, timed: bool = True) -> dict[str, float]:
     """Return what a model costs to keep and to ask, on the CPU.
 
     All examples have ``min(128, max_length)`` sub-words, and all is computed on one thread,
@@ -35,6 +45,8 @@ def measure(model: Path | str | Runner) -> dict[str, float]:
 
     Args:
         model: A model directory, or an open model (which is measured on its own device).
+        timed: Whether it is asked at all; else only ``parameters``, ``nonzero_parameters`` and
+            ``bytes`` are returned, at once.
 
     Returns:
         ``parameters``: weights, zero or not, however they are stored.
@@ -56,9 +68,11 @@ def measure(model: Path | str | Runner) -> dict[str, float]:
         ModelError: The directory cannot be opened.
     """
     runner = model if isinstance(model, Runner) else load(model, threads=THREADS, device="cpu")
-    timed = runner.timed()
-    with timed.limited(THREADS):
-        found = {**_sizes(runner), **_work(timed), **_times(timed)}
+    if not timed:
+        return _sizes(runner)
+    asked = runner.timed()
+    with asked.limited(THREADS):
+        found = {**_sizes(runner), **_work(asked), **_times(asked)}
     return {**found, "latency_threads": float(THREADS)}
 
 

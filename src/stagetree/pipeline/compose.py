@@ -14,6 +14,7 @@ from stagetree.data.config import DataConfig
 from stagetree.data.sources.base import SOURCES
 from stagetree.models import source as model_source
 from stagetree.models.config import ModelConfig
+from stagetree.models.measure import asks_for_time
 from stagetree.pipeline import narrowing, objective, parts, resources, seeds, transport
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.resources import Resources
@@ -269,6 +270,7 @@ def _sign(
         for seed in several or (cfg.seed,)
         for node in _nodes(stages, resolved, revision, data_fingerprint, seed, use)
     ]
+    named = [*goal.metrics, *cfg.objective.constraints]
     return Pipeline(
         nodes=tuple(nodes),
         model=model,
@@ -281,6 +283,7 @@ def _sign(
         numerics=resolved,
         objective=goal,
         resources=use,
+        timed=cfg.measure.name == "all" or asks_for_time(named),
     )
 
 

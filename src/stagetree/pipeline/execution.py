@@ -132,7 +132,7 @@ class Execution:
         from stagetree.pipeline.environment import environment
         from stagetree.pipeline.scoring import score
 
-        found, costs = score(context)
+        found, costs = score(context, timed=self._pipeline.timed)
         scores = found.scores
         metrics = {**scores.metrics, **costs}
         if found.examples is not None:

@@ -17,7 +17,7 @@ from stagetree.pipeline.compose import compose
 from stagetree.pipeline.nodes import Pipeline
 
 NOT_KEPT = frozenset(
-    {"hydra", "paths", "store", "tracker", "progress", "threads", "sampler", "pruner"}
+    {"hydra", "paths", "store", "tracker", "progress", "threads", "measure", "sampler", "pruner"}
 )
 """Top-level keys that belong to a machine or to a search, not to what is run."""
 

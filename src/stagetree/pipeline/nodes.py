@@ -61,6 +61,7 @@ class Pipeline:
         numerics: Resolved numerics.
         objective: What the run returns.
         resources: What the run may use.
+        timed: Whether latency, memory and operations of results are measured.
     """
 
     nodes: tuple[Node, ...]
@@ -74,6 +75,7 @@ class Pipeline:
     numerics: str
     objective: Objective
     resources: Resources = field(default_factory=Resources)
+    timed: bool = True
 
     def concern(self, node: Node) -> tuple[Task, DataConfig]:
         """Return the task and the data that a stage works on."""

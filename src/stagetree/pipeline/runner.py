@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from statistics import fmean, stdev
 from stagetree.core.errors import TrialPruned
 from stagetree.core.reporting import SEEDS, Reporter, RunInfo, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
+from stagetree.models.measure import asks_for_time, measure
 from stagetree.pipeline.budget import Budget
 from stagetree.pipeline.details import details
 from stagetree.pipeline.execution import Execution
@@ -182,9 +184,18 @@ class _Bringer:
     def _replay(self, index: int, node: Node, record: Record) -> StageRow:
         stage = self._stage(index, node, reused=True)
         self._store.offer(record)
+        record = self._timed(record)
         for point in record.curve[:-1]:
             self._reporter.evaluated(stage, point["fraction"], point["metrics"])
         return self._finish(stage, node, record)
+
+    def _timed(self, record: Record) -> Record:
+        """Measure what a run left out that did not need it (``measure=needed``)."""
+        place = self._store.model_dir(record.signature)
+        if not self._pipeline.timed or asks_for_time(record.metrics) or not place.exists():
+            return record
+        found = measure(self._store.readable(record))
+        return dataclasses.replace(record, metrics={**record.metrics, **found})
 
     def _compute(self, index: int, node: Node, work: Work) -> StageRow:
         stage = self._stage(index, node, reused=False)

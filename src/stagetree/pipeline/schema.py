@@ -25,6 +25,18 @@ class Numerics(Enum):
     bf16 = "bf16"
 
 
+class Measure(Enum):
+    """What is found out of every result beside its scores; changes no result.
+
+    Attributes:
+        all: Size, latency, throughput, memory and operations, one to three seconds a stage.
+        needed: The size, and the rest only where the objective or a constraint names any of it.
+    """
+
+    all = "all"
+    needed = "needed"
+
+
 @dataclass
 class ObjectiveConfig:
     """What a run returns and a search optimises.
@@ -149,6 +161,7 @@ class RootConfig:
         seed: Seed of everything random in the stages.
         seeds: Run once with each of these instead and return the mean; ``null``: once.
         numerics: How numbers are computed.
+        measure: What is measured of every result beside its scores.
         threads: CPU threads of a run; ``null`` leaves torch's own choice.
         progress: Whether to draw progress.
     """
@@ -168,6 +181,7 @@ class RootConfig:
     seed: int = 13
     seeds: list[int] | None = None
     numerics: Numerics = Numerics.auto
+    measure: Measure = Measure.all
     threads: int | None = None
     progress: bool = True
 

@@ -31,15 +31,20 @@ class Examined:
     examples: Examples | None
 
 
-def score(context: StageContext) -> tuple[Examined, Mapping[str, float]]:
-    """Return how good ``context.output`` is on the validation split, and what it costs to ask."""
+def score(context: StageContext, *, timed: bool) -> tuple[Examined, Mapping[str, float]]:
+    """Return how good ``context.output`` is on the validation split, and what it costs.
+
+    Args:
+        context: The stage that filled it.
+        timed: Whether to find out, in seconds, what it costs to ask, beside its size.
+    """
     from stagetree.models.load import load
     from stagetree.models.measure import measure
 
     runner = load(context.output)
     found = _examined(runner, context.task, context.corpus, "validation", context.cache)
     on_cpu = getattr(runner, "device", "cpu") == "cpu"
-    return found, measure(runner if on_cpu else context.output)
+    return found, measure(runner if on_cpu else context.output, timed=timed)
 
 
 def examine(model_dir: Path, task: Task, corpus: Corpus, split: str, cache: Path) -> Examined:

@@ -30,6 +30,11 @@ def test_costs_are_measured_and_threads_restored(saved_dir):
     assert found["latency_threads"] == 1
 
 
+def test_a_model_that_is_not_asked_has_a_size_only(saved_dir):
+    found, whole = measure(saved_dir, timed=False), measure(saved_dir)
+    assert found == {name: whole[name] for name in ("parameters", "nonzero_parameters", "bytes")}
+
+
 def test_an_open_model_can_be_measured(saved_dir):
     assert measure(load(saved_dir))["parameters"] == measure(str(saved_dir))["parameters"]
 

@@ -34,6 +34,22 @@ def test_a_stage_brings_its_upstream_stages_along(in_project) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "timed"),
+    [
+        ([], True),
+        (["measure=needed"], False),
+        (["measure=needed", "objective=size"], False),
+        (["measure=needed", "objective=latency"], True),
+        (["measure=needed", "+objective.constraints.peak_memory.max=1e9"], True),
+    ],
+)
+def test_results_are_timed_unless_nobody_needs_it(in_project, words, timed) -> None:
+    found = compose(in_project(["stage=finetune", *words]))
+    assert found.timed == timed
+    assert found.nodes[0].signature == signatures(in_project, "stage=finetune")["finetune"]
+
+
 def test_pipelines_share_the_signatures_of_equal_first_stages(in_project) -> None:
     alone = signatures(in_project, "stage=finetune")
     longer = signatures(in_project, "stage=[finetune,distill,quantize]")
