@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
@@ -27,7 +28,6 @@ import chains
 from measure import Results, abba, describe, interval, table
 
 SHARED, APART = "one store", "a store a trial"
-LEAVES = 24
 TARGET, SHARE = 3.8, 0.95
 GRID = (
     "stages.finetune.learning_rate=3e-4,6e-4",
@@ -35,11 +35,22 @@ GRID = (
     "stages.quantize.per_channel=true,false",
     "stages.quantize.embeddings=true,false",
 )
+QUICK = ("stages.finetune.learning_rate=3e-4", *GRID[2:3])
+
+
+def words_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the grid's words."""
+    return QUICK if options.quick else GRID
+
+
+def leaves(options: argparse.Namespace) -> int:
+    """Return how many points the grid has."""
+    return math.prod(word.count(",") + 1 for word in words_of(options))
 
 
 def grid(stack: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Run the grid once; return its cost, the seconds of its stages and digests of its leaves."""
-    size = chains.Size("pii", options.rows, options.validation, 0, 0, LEAVES, "auto")
+    size = chains.Size("pii", options.rows, options.validation, 0, 0, leaves(options), "auto")
     with chains.folder(size) as root:
         words = [
             "stage=[finetune,distill,quantize]",
@@ -48,20 +59,20 @@ def grid(stack: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
             f"stages.distill.epochs={options.epochs}",
             "stages.distill.student.layers=3",
             "stages.quantize.method=torch_int8",
-            *GRID,
+            *words_of(options),
         ]
         if stack == APART:
             words.append("paths.store=${paths.root}/stores/${hydra:job.num}")
         cost = chains.launch(words, root, "grid", seed)
         ended = chains.trials(root / "grid")
-        row = chains.outcome(cost, ended, LEAVES)
-        stages, leaves = _results(root / "grid")
-        return {**row, "stages": stages, "leaves": leaves}
+        row = chains.outcome(cost, ended, leaves(options))
+        stages, found = _results(root / "grid")
+        return {**row, "stages": stages, "leaves": found}
 
 
 def _results(root: Path) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Return the seconds of every run of each stage, and a digest of the weights of each leaf."""
-    stages, leaves = defaultdict(list), {}
+    stages, found = defaultdict(list), {}
     for path in sorted(root.glob("**/record.json")):
         record = json.loads(path.read_text())
         stages[record["signature"]].append(record["seconds"])
@@ -69,8 +80,8 @@ def _results(root: Path) -> tuple[dict[str, list[float]], dict[str, str]]:
             digest = hashlib.sha256()
             for file in sorted(path.parent.glob("model/*.safetensors")):
                 digest.update(file.read_bytes())
-            leaves[record["signature"]] = digest.hexdigest()
-    return dict(stages), leaves
+            found[record["signature"]] = digest.hexdigest()
+    return dict(stages), found
 
 
 def bound(apart: dict[str, Any]) -> float:
@@ -85,7 +96,7 @@ def show(shared: list[dict[str, Any]], apart: list[dict[str, Any]]) -> None:
     for seed, (one, other) in enumerate(zip(shared, apart, strict=True)):
         ratio, limit = other["cpu"] / one["cpu"], bound(other)
         counts = [sum(map(len, each["stages"].values())) for each in (one, other)]
-        same = len(one["leaves"]) == LEAVES and one["leaves"] == other["leaves"]
+        same = one["leaves"] == other["leaves"]
         rows.append(
             [
                 f"{seed}",

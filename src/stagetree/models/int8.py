@@ -13,6 +13,7 @@ from torch import nn
 from torch.ao.nn.quantized import dynamic
 
 from stagetree.core.errors import ModelError
+from stagetree.models.blank import blank
 from stagetree.models.checkpoint import unreadable
 from stagetree.models.quiet import quiet
 
@@ -105,11 +106,11 @@ def dynamic_int8(
 
 def skeleton(directory: Path, manifest: Manifest) -> PreTrainedModel:
     """Return a model of a directory's architecture, whose weights mean nothing yet."""
-    with quiet(), torch.random.fork_rng(devices=[]):
+    with quiet():
         settings = transformers.AutoConfig.from_pretrained(directory)
         loader: Any = getattr(transformers, manifest.auto_class)
         make = loader.from_config if hasattr(loader, "from_config") else loader._from_config
-        model: PreTrainedModel = make(settings, dtype=torch.float32)
+        model = blank(make, settings)
     return model.eval()
 
 

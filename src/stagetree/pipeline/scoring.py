@@ -43,7 +43,7 @@ def score(context: StageContext, *, timed: bool) -> tuple[Examined, Mapping[str,
 
     runner = load(context.output)
     found = _examined(runner, context.task, context.corpus, "validation", context.cache)
-    on_cpu = getattr(runner, "device", "cpu") == "cpu"
+    on_cpu = str(getattr(runner, "device", "cpu")) == "cpu"
     return found, measure(runner if on_cpu else context.output, timed=timed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stagetree.tasks.base import Task
 
 _identities: MutableMapping[PreTrainedTokenizerBase, str] = weakref.WeakKeyDictionary()
+_seen: dict[bytes, str] = {}
 
 
 def encoded(
@@ -63,9 +64,15 @@ def encoded(
 def identity(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return a sha256 that two tokenizers share when they cut texts alike."""
     if tokenizer not in _identities:
-        whole = json.loads(tokenizer.backend_tokenizer.to_str())
-        # Padding and truncation are left over from the last call, not part of the tokenizer.
-        parts = {name: whole[name] for name in whole if name not in {"padding", "truncation"}}
-        text = json.dumps(parts, sort_keys=True)
-        _identities[tokenizer] = hashlib.sha256(text.encode()).hexdigest()
+        whole = tokenizer.backend_tokenizer.to_str()
+        key = hashlib.sha256(whole.encode()).digest()
+        if key not in _seen:  # every stage opens the same tokenizer again
+            _seen[key] = _identity(json.loads(whole))
+        _identities[tokenizer] = _seen[key]
     return _identities[tokenizer]
+
+
+def _identity(whole: Mapping[str, object]) -> str:
+    # Padding and truncation are left over from the last call, not part of the tokenizer.
+    parts = {name: whole[name] for name in whole if name not in {"padding", "truncation"}}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

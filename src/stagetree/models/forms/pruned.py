@@ -47,10 +47,10 @@ class PrunedRunner(TorchRunner):
         cls, directory: Path, manifest: Manifest, dropout: float | None = None
     ) -> PreTrainedModel:
         """Build the model that the config describes, shrink its layers and read the weights."""
-        import torch
         import transformers
         from safetensors.torch import load_model
 
+        from stagetree.models.blank import blank
         from stagetree.models.checkpoint import unreadable
         from stagetree.models.huggingface import set_dropout
         from stagetree.models.quiet import quiet
@@ -60,10 +60,10 @@ class PrunedRunner(TorchRunner):
             raise ModelError(f"{directory}: transformers has no class {manifest.auto_class!r}")
         structure = _read(directory / FILE)
         try:
-            with quiet(), torch.random.fork_rng(devices=[]):
+            with quiet():
                 settings = transformers.AutoConfig.from_pretrained(directory)
                 set_dropout(settings, dropout)
-                model: PreTrainedModel = loader.from_config(settings, dtype=torch.float32)
+                model = blank(loader.from_config, settings)
                 shrink(model, structure)
                 load_model(model, str(directory / WEIGHTS))
         except Exception as error:
