@@ -226,7 +226,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--sampler", default="tpe", help="ours: a file of conf/sampler")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("search-studies.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("runs/search-studies.jsonl"))
     parser.add_argument("--quick", action="store_true", help="toy size: does it run?")
     return parser
 

@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("search-stage-cache.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("runs/search-stage-cache.jsonl"))
     parser.add_argument("--quick", action="store_true", help="toy size: does it run?")
     options = parser.parse_args()
     if options.quick:
