@@ -28,6 +28,7 @@ import chains
 from measure import Results, abba, describe, interval, table
 
 SHARED, APART = "one store", "a store a trial"
+STAGES = ("finetune", "distill", "quantize")
 TARGET, SHARE = 3.8, 0.95
 GRID = (
     "stages.finetune.learning_rate=3e-4,6e-4",
@@ -71,11 +72,22 @@ def grid(stack: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _results(root: Path) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Return the seconds of every run of each stage, and a digest of the weights of each leaf."""
+    """Return the seconds of every run of each stage, and a digest of the weights of each leaf.
+
+    With a store a trial each distillation asks its own teacher, as ``bound`` takes it.
+    """
     stages, found = defaultdict(list), {}
-    for path in sorted(root.glob("**/record.json")):
-        record = json.loads(path.read_text())
-        stages[record["signature"]].append(record["seconds"])
+    kept = {path: json.loads(path.read_text()) for path in sorted(root.glob("**/record.json"))}
+    for path, record in kept.items():
+        seconds = record["seconds"]
+        if record["kind"] == "distill":  # less what is a result of its own: the teacher's answers
+            store = path.parents[2]
+            seconds -= sum(
+                other["seconds"]
+                for place, other in kept.items()
+                if place.parents[2] == store and other["kind"] not in STAGES
+            )
+        stages[record["signature"]].append(seconds)
         if record["kind"] == "quantize":
             digest = hashlib.sha256()
             for file in sorted(path.parent.glob("model/*.safetensors")):
