@@ -17,6 +17,7 @@ from stagetree.core.errors import ConfigError, Fault
 from stagetree.core.reporting import SEEDS
 from stagetree.search import custom
 from stagetree.search.batch import LARGEST, Batch, BatchSampler
+from stagetree.search.across_pruner import AcrossStagesPruner
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
 from stagetree.search.stage_tpe import StageTPESampler
@@ -194,6 +195,8 @@ class Samplers:
 def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:
     """Build the pruner: any Optuna pruner, made to compare trials stage by stage.
 
+    One that knows of stages itself is left as it is.
+
     Raises:
         ConfigError: ``_target_`` is no pruner, or refuses its options.
     """
@@ -207,7 +210,7 @@ def build_pruner(node: Mapping[str, Any] | None) -> BasePruner:
         raise ConfigError(
             [Fault("hydra.sweeper.pruner", f"expected an Optuna pruner but got {pruner!r}")]
         )
-    if isinstance(pruner, NopPruner):
+    if isinstance(pruner, NopPruner | AcrossStagesPruner):
         return pruner
     return StageAwarePruner(pruner, only=SEEDS if isinstance(pruner, WilcoxonPruner) else None)
 

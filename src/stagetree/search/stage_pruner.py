@@ -37,10 +37,19 @@ def stage_attribute(index: int) -> str:
     return f"{_ATTRIBUTE}{index}"
 
 
+def described(trial: FrozenTrial) -> dict[int, tuple[str, str]]:
+    """Return name and signature of the stages in which a trial has reported, by their place."""
+    found = {
+        int(key.removeprefix(_ATTRIBUTE)): (str(value[0]), str(value[1]))
+        for key, value in trial.user_attrs.items()
+        if key.startswith(_ATTRIBUTE)
+    }
+    return dict(sorted(found.items()))
+
+
 def stages_of(trial: FrozenTrial) -> list[tuple[str, str]]:
     """Return name and signature of the stages in which a trial has reported its objective."""
-    stages = [value for key, value in trial.user_attrs.items() if key.startswith(_ATTRIBUTE)]
-    return [(str(name), str(signature)) for name, signature in stages if signature]
+    return [stage for stage in described(trial).values() if stage[1]]
 
 
 class StageAwarePruner(BasePruner):
