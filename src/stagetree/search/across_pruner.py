@@ -48,8 +48,8 @@ class AcrossStagesPruner(BasePruner):
         min_early_stopping_rate: So many rungs are left out at the beginning.
         bootstrap_count: With up to so many different results at a rung, all of them go on.
         keep: The best so many at a rung go on, even where they are more than their share.
-        n_warmup_steps: A rung in the first so many hundredths of a percent of a later stage lies
-            at the end of the stage before.
+        n_warmup_steps: The first so many hundredths of a percent of a stage are not judged: a rung
+            there lies at the end of the stage before. 10,000 judges at the ends of stages only.
         brackets: Ladders side by side, each beginning a rung later than the one before it; more
             than one makes it Hyperband (Li et al. 2018, https://arxiv.org/abs/1603.06560). A
             trial is compared within its own.
@@ -62,11 +62,11 @@ class AcrossStagesPruner(BasePruner):
     def __init__(
         self,
         min_resource: int = 1000,
-        reduction_factor: int = 3,
+        reduction_factor: int = 2,
         min_early_stopping_rate: int = 0,
         bootstrap_count: int = 4,
         keep: int = 2,
-        n_warmup_steps: int = 3000,
+        n_warmup_steps: int = STAGE_STEPS,
         brackets: int = 1,
         costs: Mapping[str, float] | None = None,
     ) -> None:

@@ -42,8 +42,9 @@ def rungs(stages: Sequence[Span], shares: Iterable[float], warm_up: float) -> li
     """Return where rungs at ``shares`` of the pipeline lie, each place once.
 
     A rung that falls into a stage which does not report the objective, or into the first
-    ``warm_up`` of a later stage, lies at the end of the reporting stage before: what a stage has
-    finished says more than what the next has barely begun. Without one before it there is none.
+    ``warm_up`` of one, lies at the end of the reporting stage before: what a stage has finished
+    says more than what the next has barely begun. Without one before, a rung in the warm-up lies
+    at its end, and one in a stage that does not report is none.
 
     Args:
         stages: The pipeline.
@@ -60,7 +61,7 @@ def _place(stages: Sequence[Span], share: float, warm_up: float) -> list[Rung]:
         if share <= stage.end:
             fraction = stage.step(share)
             if stage.reports and (fraction >= warm_up or before is None):
-                return [Rung(stage.index, fraction)]
+                return [Rung(stage.index, max(fraction, warm_up))]
             break
         if stage.reports:
             before = stage

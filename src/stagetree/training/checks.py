@@ -66,7 +66,8 @@ def _numbers(config: Any) -> Iterator[Fault]:
         yield from _unless(0 <= getattr(config, name) < 1, config, name, "a number in [0, 1)")
     for name, least in _AT_LEAST.items():
         yield from _unless(getattr(config, name) >= least, config, name, f"at least {least}")
-    yield from _unless(0 < config.layer_decay <= 1, config, "layer_decay", "a number in (0, 1]")
+    for name in ("layer_decay", "data_share"):
+        yield from _unless(0 < getattr(config, name) <= 1, config, name, "a number in (0, 1]")
     dropout = config.dropout
     yield from _unless(dropout is None or 0 <= dropout < 1, config, "dropout", "a number in [0, 1)")
 

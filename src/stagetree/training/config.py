@@ -134,6 +134,8 @@ class TrainingConfig:
             never more than half of what is free. A phase that needs more does without.
         adapter: Few trainable weights instead of all.
         evaluations: How often in the stage the validation split is scored, evenly spaced.
+        data_share: Share of the training examples that the stage trains on, in (0, 1]; a smaller
+            share is part of a larger one.
         augment: Further training examples, made of those there are.
         gradient_checkpointing: Compute the layers twice and keep less in memory; the same weights
             come out, bit for bit.
@@ -173,6 +175,7 @@ class TrainingConfig:
         default_factory=AdapterConfig, metadata={"neutral": AdapterConfig()}
     )
     evaluations: int = 5
+    data_share: float = field(default=1.0, metadata={"neutral": 1.0})
     augment: AugmentConfig = field(
         default_factory=AugmentConfig, metadata={"neutral": AugmentConfig()}
     )

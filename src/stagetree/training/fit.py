@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stagetree.core.errors import OutOfMemory
 from stagetree.core.signature import result_fields
 from stagetree.data.augment.corpus import augmented
+from stagetree.data.share import part
 from stagetree.models import huggingface
 from stagetree.training import checkpoint, limits, memory, ranks, steps
 from stagetree.training.adapters import Adapted
@@ -201,14 +202,13 @@ def _lessons(
 
 
 def training_corpus(config: TrainingConfig, context: StageSurroundings) -> Corpus:
-    """Return the stage's corpus with the copies of training examples that ``config`` asks for.
+    """Return the share of the stage's corpus that ``config`` asks for, with copies of examples.
 
     Raises:
         ConfigError: The method of ``config.augment`` cannot change what the task reads.
     """
-    return augmented(
-        context.corpus, context.task.layout, config.augment, context.seed, context.cache
-    )
+    corpus = part(context.corpus, config.data_share)
+    return augmented(corpus, context.task.layout, config.augment, context.seed, context.cache)
 
 
 def _save(

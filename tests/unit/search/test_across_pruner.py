@@ -42,7 +42,8 @@ def run() -> Run:
 
 
 def maximizing(**options: object) -> Study:
-    pruner = AcrossStagesPruner(**options)  # type: ignore[arg-type]
+    chosen: dict[str, object] = {"reduction_factor": 3, "n_warmup_steps": 3000, **options}
+    pruner = AcrossStagesPruner(**chosen)  # type: ignore[arg-type]
     return optuna.create_study(direction="maximize", pruner=pruner, study_name="s")
 
 
@@ -93,7 +94,14 @@ def test_given_costs_count_instead_of_seen_ones(run: Run) -> None:
     study = maximizing(costs={"probe": 8, "finetune": 2})
     for number in range(6):
         run(study, two(number, 0.8 + 0.01 * number), CHEAP_FIRST)
-    assert run(study, two(6, 0.1), CHEAP_FIRST) == "probe 0.2"
+    assert run(study, two(6, 0.1), CHEAP_FIRST) == "probe 0.3"
+
+
+def test_by_default_trials_are_judged_where_a_stage_ends(run: Run) -> None:
+    study = optuna.create_study(direction="maximize", pruner=AcrossStagesPruner())
+    dear = {"probe": 8.0, "finetune": 2.0}
+    ends = {run(study, two(number, 0.9 - 0.01 * number), dear) for number in range(12)}
+    assert ends == {"", "probe 1"}
 
 
 def test_siblings_are_one_piece_of_evidence_and_none_against_each_other(run: Run) -> None:
@@ -170,7 +178,7 @@ def test_ladders_side_by_side_begin_later_and_later(run: Run) -> None:
         run(study, two(number, 0.8 + 0.1 * drawn.random(), drawn.random()), seconds)
     low = [0.1 - 0.001 * number for number in range(12, 40)]
     ends = {run(study, two(number, bad, bad), seconds) for number, bad in enumerate(low, start=12)}
-    assert ends - {""} == {"probe 0.2", "probe 0.6", "finetune 0.8"}
+    assert ends - {""} == {"probe 0.3", "probe 0.6", "finetune 0.8"}
 
 
 def test_a_trial_that_reported_in_no_stage_goes_on() -> None:

@@ -10,7 +10,7 @@ def test_a_rung_lies_in_the_stage_that_its_share_falls_into() -> None:
 def test_what_a_stage_has_barely_begun_is_judged_by_the_stage_before() -> None:
     stages = [Span(0, "a", 0.0, 0.2, True), Span(1, "b", 0.2, 1.0, True)]
     assert rungs(stages, [0.2, 0.3], 0.3) == [Rung(0, 1.0)]
-    assert rungs(stages, [0.02], 0.3) == [Rung(0, 0.1)]
+    assert rungs(stages, [0.02], 0.3) == [Rung(0, 0.3)]
 
 
 def test_stages_without_the_objective_have_no_rung() -> None:

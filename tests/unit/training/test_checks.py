@@ -43,6 +43,7 @@ def test_defaults_are_fine():
         ({"patience": -1}, "patience", "at least 0 but got -1"),
         ({"evaluations": 0}, "evaluations", "at least 1"),
         ({"layer_decay": 0.0}, "layer_decay", r"\(0, 1\]"),
+        ({"data_share": 1.5}, "data_share", r"\(0, 1\] but got 1.5"),
         ({"dropout": 1.0}, "dropout", r"\[0, 1\)"),
         ({"warmup": 1.5}, "warmup", "from 0 to 1"),
         (
