@@ -24,8 +24,8 @@ class Observed:
 
     Attributes:
         value: The value it counts with.
-        exact: Whether it was measured; else the trial was pruned and this is a bound from above,
-            in the sense of the study's direction.
+        exact: Whether it was measured; else the trial was pruned and this is what it was heading
+            for, at best the middle of what others reached.
     """
 
     value: float
