@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 
-def test_a_bad_probe_ends_a_trial_before_the_costly_stages(command) -> None:
+def test_a_bad_probe_ends_a_trial_before_the_costly_stage(command) -> None:
     done = command.run(
         "-m",
-        "stage=[probe,finetune,distill]",
-        "stages.probe.learning_rate=1e-3,2e-3,3e-3,100",
+        "stage=[probe,finetune]",
+        "stages.probe.learning_rate=2e-3,3e-3,100",
         "pruner=asha_across",
         "pruner.bootstrap_count=2",
-        "pruner.costs={probe:1,finetune:4,distill:5}",
+        "pruner.costs={probe:1,finetune:4}",
         "objective.metric=loss",
         "objective.direction=minimize",
         "hydra.sweeper.study_name=probe",
@@ -21,7 +21,7 @@ def test_a_bad_probe_ends_a_trial_before_the_costly_stages(command) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = command.json("trials", "probe")
-    assert (rows[3]["state"], rows[3]["pruned_in"]) == ("pruned", "probe")
+    assert [row["state"] for row in rows] == ["complete", "complete", "pruned"]
+    assert rows[2]["pruned_in"] == "probe"
     stored = [row["name"] for row in command.json("store", "ls")]
-    assert stored.count("probe") == 4
-    assert stored.count("distill") == sum(row["state"] == "complete" for row in rows) >= 2
+    assert (stored.count("probe"), stored.count("finetune")) == (3, 2)
