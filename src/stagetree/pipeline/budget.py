@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from stagetree.core.errors import StagetreeError
 from stagetree.core.kept import Kept
 from stagetree.core.lease import Lease
+from stagetree.pipeline import unfinished
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.sizes import Sizes
 from stagetree.pipeline.store import Store
@@ -30,11 +31,12 @@ class _Candidate:
 class Budget:
     """Keeps a store's results within a number of bytes, as far as something refers to none.
 
-    What goes is what is cheapest to compute again for the space it takes and the time it was not
-    used: ``seconds / (bytes * idle time)``, the profit of P. Scheuermann, J. Shim and R.
-    Vingralek, WATCHMAN: a data warehouse intelligent cache manager (VLDB 1996). Results in use
-    and those that studies, experiments or single runs refer to stay. If that leaves too much,
-    the user is told once what holds the space, and the work goes on.
+    Checkpoints from which later runs may go on (:mod:`stagetree.pipeline.unfinished`) count and go
+    first. Of results, what goes is what is cheapest to compute again for the space it takes and
+    the time it was not used: ``seconds / (bytes * idle time)``, the profit of P. Scheuermann, J.
+    Shim and R. Vingralek, WATCHMAN: a data warehouse intelligent cache manager (VLDB 1996).
+    Results in use and those that studies, experiments or single runs refer to stay. If that
+    leaves too much, the user is told once what holds the space, and the work goes on.
 
     Args:
         store: The store.
@@ -55,7 +57,7 @@ class Budget:
         Of several workers one does it; the others go on. Cheap while nothing has to go.
         """
         sizes = self._sizes.read()
-        if sum(sizes.values()) <= self._limit:
+        if sum(sizes.values()) + unfinished.size(self._store.root) <= self._limit:
             return 0
         lease = Lease(self._store.root / "locks" / "budget.lock")
         try:
@@ -71,7 +73,9 @@ class Budget:
     def _evict(self, sizes: Mapping[str, int]) -> int:
         held = dict.fromkeys(self._store.used(), "in use")
         stay = {**self._kept().reasons, **held}  # asked last: it knows what was just let go of
-        total, freed = sum(sizes.values()), 0
+        results = sum(sizes.values())
+        freed = unfinished.trim(self._store.root, max(0.0, LOW_WATER * self._limit - results))
+        total = results + unfinished.size(self._store.root) + freed
         for candidate in self._candidates(sizes, stay):
             if total - freed <= LOW_WATER * self._limit:
                 break

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stagetree.core.kept import Kept
-from stagetree.pipeline import leavings
+from stagetree.pipeline import leavings, unfinished
 from stagetree.pipeline.record import Record
 from stagetree.pipeline.store import Store
 
 PARTIAL = "work of workers that are gone"
 DAMAGED = "damaged results, set aside"
+TRUNKS = "checkpoints that runs of other length may start from"
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ def judge(
 def leavings_of(store: Store, older_than: float, *, dry: bool) -> dict[str, int]:
     """Remove what is no result, or only say what it takes, in bytes by what it is.
 
-    Partial work that can be gone on with, and damaged results, go when they are as old as
+    Partial work that can be gone on with, damaged results and trunks go when they are as old as
     ``older_than`` says, in seconds.
     """
     found = {
         PARTIAL: store.clean_partial(older_than, dry=dry),
         DAMAGED: leavings.clean_quarantine(store.root, older_than, dry=dry),
+        TRUNKS: unfinished.clean(store.root, older_than, dry=dry),
     }
     return {what: size for what, size in found.items() if size}
 

@@ -104,6 +104,9 @@ def _store_faults(cfg: DictConfig) -> list[Fault]:
     if not 0 < limits.scratch_gb < math.inf:
         message = f"expected a positive number of gigabytes but got {limits.scratch_gb}"
         faults.append(Fault("store.scratch_gb", message))
+    if not 0 <= limits.unfinished_gb < math.inf:
+        message = f"expected gigabytes, 0 to keep nothing, but got {limits.unfinished_gb}"
+        faults.append(Fault("store.unfinished_gb", message))
     wrong = "" if limits.remote is None else transport.fault(limits.remote)
     return [*faults, Fault("store.remote", wrong)] if wrong else faults
 

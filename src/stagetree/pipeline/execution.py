@@ -7,10 +7,11 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stagetree.core.errors import TrialFailed, TrialPruned
 from stagetree.core.reporting import Reporter, StageInfo
+from stagetree.pipeline import unfinished
 from stagetree.pipeline.nodes import Node, Pipeline
 from stagetree.pipeline.processes import Processes
 from stagetree.pipeline.rank import Job
@@ -18,6 +19,9 @@ from stagetree.pipeline.record import Record
 from stagetree.pipeline.shared import Shared
 from stagetree.pipeline.store import Store, Work
 from stagetree.stages.base import StageContext
+
+if TYPE_CHECKING:
+    from stagetree.training.forks import Trunks
 
 
 class Execution:
@@ -39,6 +43,7 @@ class Execution:
         self._reporter = reporter
         self._store = store
         self._sharing = Shared(store, pipeline, node, work.check)
+        self._pruned = work.scratch / unfinished.PRUNED
         self._curve: list[dict[str, Any]] = list(work.read_curve())
         self._earlier = self._curve[-1]["seconds"] if self._curve else 0.0
         self._start = 0.0
@@ -49,11 +54,13 @@ class Execution:
         The points of an interrupted earlier attempt are told to the reporter first.
 
         Raises:
-            TrialPruned: The reporter ended the trial; checkpoints are removed, the curve stays.
+            TrialPruned: The reporter ended the trial; who asks for this result again goes on
+                from its last checkpoint.
         """
         from stagetree.data.load import load as load_corpus
 
         _import_heavy()
+        self._pruned.unlink(missing_ok=True)
         self._start = time.perf_counter()
         try:
             for point in self._curve:
@@ -74,13 +81,30 @@ class Execution:
                 stepped=self._stepped,
                 evaluated=self._evaluated,
                 sharing=self._sharing,
+                trunks=self._trunks(),
             )
             context.scratch.mkdir(parents=True, exist_ok=True)
             self._compute(context)
             return self._record(context)
         except TrialPruned:
-            shutil.rmtree(self._work.scratch / "stage", ignore_errors=True)
+            self._leave()
             raise
+
+    def _leave(self) -> None:
+        """Keep the checkpoint of a pruned trial, as far as there is room."""
+        if self._store.unfinished:
+            self._pruned.touch()
+            unfinished.trim(self._store.root, self._store.unfinished)
+        else:
+            shutil.rmtree(self._work.scratch / "stage", ignore_errors=True)
+
+    def _trunks(self) -> Trunks | None:
+        from stagetree.pipeline.trunks import StageTrunks
+
+        if not self._store.unfinished:
+            return None
+        data, limit = self._pipeline.data_fingerprint, self._store.unfinished
+        return StageTrunks(self._store.root, self._node, data, limit)
 
     def _compute(self, context: StageContext) -> None:
         """Run the stage here, or in several processes where it can share out its work."""
@@ -131,6 +155,7 @@ class Execution:
         """Score the artefact as a user will open it, and write down how it came to be."""
         from stagetree.pipeline.environment import environment
         from stagetree.pipeline.scoring import score
+        from stagetree.training.forks import forked
 
         found, costs = score(context, timed=self._pipeline.timed)
         scores = found.scores
@@ -155,6 +180,7 @@ class Execution:
             curve=list(self._curve),
             seconds=round(self._seconds(), 3),
             environment=environment(self._pipeline.numerics, Path.cwd()),
+            forked=forked(context.scratch),
         )
         self._write_card(context, record)
         return record

@@ -20,4 +20,5 @@ def store_of(cfg: DictConfig) -> Store:
         root,
         remote=remote(str(url)) if url else None,
         scratch=Scratch(Path(scratch), cfg.store.scratch_gb * 1e9, root) if scratch else None,
+        unfinished=cfg.store.unfinished_gb * 1e9,
     )

@@ -51,6 +51,9 @@ class Record:
         environment: What it was computed with: host, device, threads, versions, git commit.
         files: The model directory's files by relative path.
         model_dir: The model directory's name beside the record.
+        forked: Of a training that started from another run's checkpoint: after which ``step``,
+            ``of`` how many, and the ``seconds`` that did not have to be spent again; or ``why``
+            it did not although its schedule allows it. Empty elsewhere.
         scheme: Version of the signature scheme.
     """
 
@@ -71,12 +74,18 @@ class Record:
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, StoredFile] = field(default_factory=dict)
     model_dir: str = "model"
+    forked: Mapping[str, Any] = field(default_factory=dict)
     scheme: int = SCHEME
 
     @property
     def shared(self) -> bool:
         """Whether it is something that stages share (a teacher's answers), and no model."""
         return not self.name
+
+    @property
+    def whole_seconds(self) -> float:
+        """What computing it would have taken had nothing been there to go on from."""
+        return self.seconds + float(self.forked.get("seconds", 0.0))
 
     @property
     def bytes(self) -> int:
@@ -87,6 +96,8 @@ class Record:
         """Return the record as one JSON object; numbers that are not finite become ``None``."""
         fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         fields["files"] = {name: dataclasses.asdict(file) for name, file in self.files.items()}
+        if not self.forked:  # as it was written before there were forks
+            del fields["forked"]
         return {name: _plain(value) for name, value in fields.items()}
 
     @classmethod
@@ -102,7 +113,7 @@ class Record:
         """
         if not isinstance(value, dict):
             raise StoreError(f"{source}: expected a JSON object but got {type(value).__name__}")
-        fields = dict(value)
+        fields = {"forked": {}, **value}
         _check_fields(fields, source)
         fields["files"] = _files(fields["files"], source)
         fields["metrics"] = _numbers(fields["metrics"], f"{source}: metrics")

@@ -87,12 +87,15 @@ class StoreConfig:
         remote: URL of a store from which results are fetched and to which they are sent, such as
             ``s3://bucket/prefix``; ``null``: none.
         scratch_gb: Gigabytes that copies of models on ``paths.scratch`` may take together.
+        unfinished_gb: Gigabytes that checkpoints may take together from which later runs go on:
+            those that runs of other length share, and those of pruned trials. 0 keeps none.
     """
 
     budget_gb: float | None = None
     keep_best: int = 3
     remote: str | None = None
     scratch_gb: float = 20.0
+    unfinished_gb: float = 4.0
 
 
 class Strategy(Enum):

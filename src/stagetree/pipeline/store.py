@@ -52,6 +52,7 @@ class Store:
         remote: A store behind this one: what is not here is fetched from there when its node is
             opened, and what is published here is sent there.
         scratch: Local disk on which output is made and from which models are read.
+        unfinished: Bytes that trunks and checkpoints of pruned trials may take.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class Store:
         grace: float = 20.0,
         remote: Remote | None = None,
         scratch: Scratch | None = None,
+        unfinished: float = 4e9,
     ) -> None:
         self.root = Path(root)
         self.remote = remote
+        self.unfinished = unfinished
         self._scratch = scratch
         self._heartbeat = heartbeat
         self._grace = grace

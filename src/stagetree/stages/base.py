@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stagetree.data.corpus import Corpus
     from stagetree.models.config import ModelConfig
     from stagetree.tasks.base import Task
+    from stagetree.training.forks import Trunks
 
 
 @dataclass
@@ -72,6 +73,8 @@ class StageContext:
             only for evaluations that the earlier attempt did not make.
         sharing: Where results lie that are no stage's own; see :meth:`shared`. Without it a
             stage keeps them in its scratch directory, for itself.
+        trunks: Checkpoints that runs share which are the same up to there; see
+            ``training.forks``.
     """
 
     name: str
@@ -87,6 +90,7 @@ class StageContext:
     stepped: Callable[[int, int, Mapping[str, float]], None]
     evaluated: Callable[[float, Mapping[str, float]], None]
     sharing: Sharing | None = None
+    trunks: Trunks | None = None
 
     def shared(
         self,

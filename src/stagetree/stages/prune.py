@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stagetree.core.errors import Fault, ModelError
+from stagetree.core.signature import digest
 from stagetree.stages.base import STAGES, Stage, StageConfig, StageContext, Upstream, origin
 from stagetree.training.pruning import PruneMethod, PruningConfig, faults, targets
 
@@ -71,7 +72,7 @@ class Prune(Stage):
                 shutil.copytree(cut, context.output, dirs_exist_ok=True)
                 return
             lineage = model_format.read(cut).lineage
-            build = partial(_learner, context, cut, config.dropout)
+            build = partial(_whole, config, context, cut, digest(lineage.get("kept")))
             _train(config, context, build, lineage, shape(cut))
         elif config.epochs:
             facts = _masking(config)
@@ -107,6 +108,11 @@ def _cut(config: Any, context: StageContext) -> Path:
     lineage = _lineage(config, manifest, importance=config.importance.name, kept=kept)
     _save(dataclasses.replace(learner, model=model), unfinished, manifest, lineage)
     return unfinished.rename(target)
+
+
+def _whole(config: Any, context: StageContext, cut: Path, kept: str) -> Learner:
+    """Return the model without the parts; what was kept may have been measured."""
+    return dataclasses.replace(_learner(context, cut, config.dropout), origin=kept)
 
 
 def _masked(config: Any, context: StageContext) -> Learner:

@@ -39,16 +39,27 @@ class Sparsify(TrainerCallback):  # type: ignore[misc]
 
 
 class EvaluateAt(TrainerCallback):  # type: ignore[misc]
-    """Asks for an evaluation and a checkpoint after chosen steps, and tells of them after."""
+    """Asks for an evaluation and a checkpoint after chosen steps, and tells of them after.
 
-    def __init__(self, steps: Steps, evaluated: Callable[[], bool]) -> None:
+    Args:
+        steps: Says after which.
+        evaluated: Tells; returns whether training is over.
+        wanted: Returns whether a checkpoint is wanted after a step, evaluation or not.
+    """
+
+    def __init__(
+        self, steps: Steps, evaluated: Callable[[], bool], wanted: Callable[[int], bool]
+    ) -> None:
         self._steps = steps
         self._evaluated = evaluated
+        self._wanted = wanted
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask."""
         if state.global_step in self._steps.evaluations:
             control.should_evaluate = True
+            control.should_save = True
+        elif self._wanted(state.global_step):
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,57 @@ OPTIMIZER = "optimizer.safetensors"
 RUN = "run.json"
 MANIFEST = "checkpoint.json"
 _PREFIX = "step-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint.
+
+    Attributes:
+        directory: Where it lies.
+        progress: The evaluations so far.
+        trunk: Name of what all its steps were trained as; see :class:`stagetree.training.forks`.
+            Empty where they were not all trained in one way, or that is not known.
+        seconds: What training took up to here, whoever did it.
+    """
+
+    directory: Path
+    progress: Progress
+    trunk: str = ""
+    seconds: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps before it."""
+        return int(self.directory.name.removeprefix(_PREFIX))
+
+    @classmethod
+    def read(cls, directory: Path) -> Checkpoint:
+        """Return the checkpoint in a directory, whose files are not looked at.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is damaged; so do KeyError and TypeError say.
+        """
+        manifest = _manifest(directory)
+        return cls(
+            directory,
+            Progress.from_json(manifest["progress"]),
+            str(manifest.get("trunk", "")),
+            float(manifest.get("seconds", 0.0)),
+        )
+
+    def verify(self) -> None:
+        """Read the files and compare their checksums.
+
+        Raises:
+            ValueError: One differs; it, or one of the others of ``DAMAGE``, also says damaged.
+        """
+        _verify(self.directory, _manifest(self.directory)["checksums"])
+
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a checkpoint raises when it is damaged or gone."""
 
 
 class Checkpoints:
@@ -56,20 +108,54 @@ class Checkpoints:
         directory.mkdir(parents=True)
         return directory
 
-    def commit(self, directory: Path, progress: Progress, step: int) -> Path:
+    def commit(
+        self,
+        directory: Path,
+        progress: Progress,
+        step: int,
+        trunk: str = "",
+        seconds: float = 0.0,
+    ) -> Path:
         """Seal what was written to ``directory``, make it the last checkpoint, drop the others.
 
         Args:
             directory: What ``begin`` gave.
             progress: The evaluations so far.
             step: Optimiser steps made.
+            trunk: See :class:`Checkpoint`.
+            seconds: See :class:`Checkpoint`.
         """
         files = sorted(path for path in directory.iterdir() if path.is_file())
         manifest = {
             "progress": progress.to_json(),
             "vocabulary": self.vocabulary,
+            "trunk": trunk,
+            "seconds": round(seconds, 3),
             "checksums": {path.name: _checksum(path) for path in files},
         }
+        return self._seal(directory, manifest, step)
+
+    def plant(self, source: Checkpoint, progress: Progress) -> Path:
+        """Make a checkpoint from elsewhere the last one; its files are shared, not looked at.
+
+        Args:
+            source: The checkpoint.
+            progress: The evaluations that it stands for here; without any it has no best weights.
+
+        Raises:
+            OSError: It is gone, or cannot be written; so do the others of ``DAMAGE`` say.
+        """
+        manifest = _manifest(source.directory)
+        checksums = dict(manifest["checksums"])
+        if not progress.evaluations:
+            checksums.pop(BEST, None)
+        directory = self.begin()
+        for name in checksums:
+            share(source.directory / name, directory / name)
+        changed = {**manifest, "progress": progress.to_json(), "checksums": checksums}
+        return self._seal(directory, changed, source.step)
+
+    def _seal(self, directory: Path, manifest: Mapping[str, Any], step: int) -> Path:
         (directory / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         final = self.root / f"{_PREFIX}{step:09d}"
         shutil.rmtree(final, ignore_errors=True)
@@ -79,15 +165,15 @@ class Checkpoints:
                 shutil.rmtree(other, ignore_errors=True)
         return final
 
-    def last(self) -> tuple[Path, Progress] | None:
+    def last(self) -> Checkpoint | None:
         """Return the last whole checkpoint; damaged and foreign ones are dropped with a warning."""
         for directory in reversed(self._all()):
             try:
-                manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+                manifest = _manifest(directory)
                 _verify(directory, manifest["checksums"])
                 self._refuse_other(manifest["vocabulary"])
-                return directory, Progress.from_json(manifest["progress"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return Checkpoint.read(directory)
+            except DAMAGE as error:
                 logger.warning("checkpoint %s is damaged or unfit, dropped: %s", directory, error)
                 shutil.rmtree(directory, ignore_errors=True)
         return None
@@ -100,6 +186,11 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         return sorted(self.root.glob(f"{_PREFIX}*"))
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
 
 
 def save_weights(
@@ -182,9 +273,20 @@ def save_schedule(schedule: Any) -> dict[str, Any]:
 
 
 def load_schedule(schedule: Any, saved: Mapping[str, Any]) -> None:
-    """Give a schedule back the state of ``save_schedule``."""
+    """Give a schedule back the state of ``save_schedule``; from there on it goes its own way.
+
+    The state may be that of another schedule that was the same so far: the optimiser's next rates
+    are this one's.
+    """
     lambdas = schedule.state_dict().get("lr_lambdas")
     schedule.load_state_dict({**saved, "lr_lambdas": lambdas})
+    rates = [
+        base * rate(schedule.last_epoch)
+        for base, rate in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    schedule._last_lr = rates
 
 
 def _verify(directory: Path, checksums: Mapping[str, int]) -> None:

@@ -12,6 +12,7 @@ from stagetree.training.config import Phase, Schedule
 
 _AT_LEAST = {
     "max_steps": 0,
+    "warmup_steps": 0,
     "batch_size": 1,
     "micro_batch_size": 0,
     "evaluations": 1,
@@ -24,6 +25,7 @@ _NOT_NEGATIVE = (
     "weight_decay",
     "max_grad_norm",
     "reuse_gb",
+    "evaluate_every",
     "r_drop",
     "l1",
     "l2",
@@ -87,7 +89,7 @@ def _combinations(config: Any) -> Iterator[Fault]:
             "but got true",
         )
     decays = config.schedule is Schedule.warmup_stable_decay
-    if decays and config.warmup + config.decay > 1:
+    if decays and not config.warmup_steps and config.warmup + config.decay > 1:
         yield Fault(
             "decay",
             f"expected warmup + decay of at most 1 but got {config.warmup:g} + {config.decay:g}",

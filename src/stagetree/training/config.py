@@ -111,6 +111,9 @@ class TrainingConfig:
         micro_batch_size: Examples a forward pass; 0 means ``batch_size``. Must divide it.
         schedule: How the learning rate moves after warm-up.
         warmup: Fraction of the steps over which the rate rises from 0.
+        warmup_steps: Steps over which it does, instead of ``warmup``, whatever the length of
+            training; 0 goes by ``warmup``. Runs of other length can only share their first part
+            when they warm up over as many steps.
         decay: Fraction of the steps over which ``warmup_stable_decay`` falls to 0.
         weight_decay: Decoupled weight decay of AdamW (not on biases and norms).
         adam_beta1: First AdamW coefficient.
@@ -136,6 +139,12 @@ class TrainingConfig:
         evaluations: How often in the stage the validation split is scored, evenly spaced.
         data_share: Share of the training examples that the stage trains on, in (0, 1]; a smaller
             share is part of a larger one.
+        evaluate_every: Passes over the training data after which it is scored, and at the end,
+            instead of ``evaluations``; 0 goes by ``evaluations``. Runs of other length are then
+            scored after the same steps, so that they can share their first part.
+        fork: Whether training starts from the furthest stored checkpoint of a run that was the
+            same up to there, and leaves such for later runs; the same weights come out, bit for
+            bit. Needs a schedule that is constant for a while.
         augment: Further training examples, made of those there are.
         gradient_checkpointing: Compute the layers twice and keep less in memory; the same weights
             come out, bit for bit.
@@ -151,6 +160,7 @@ class TrainingConfig:
     micro_batch_size: int = field(default=0, metadata={"affects_result": False})
     schedule: Schedule = Schedule.linear
     warmup: float = 0.1
+    warmup_steps: int = field(default=0, metadata={"neutral": 0})
     decay: float = 0.2
     weight_decay: float = 0.01
     adam_beta1: float = 0.9
@@ -176,6 +186,8 @@ class TrainingConfig:
     )
     evaluations: int = 5
     data_share: float = field(default=1.0, metadata={"neutral": 1.0})
+    evaluate_every: float = field(default=0.0, metadata={"neutral": 0.0})
+    fork: bool = field(default=True, metadata={"affects_result": False})
     augment: AugmentConfig = field(
         default_factory=AugmentConfig, metadata={"neutral": AugmentConfig()}
     )

@@ -22,6 +22,7 @@ from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
 from stagetree.training.config import Attack, TrainingConfig
 from stagetree.training.evaluation import Evaluator
+from stagetree.training.forks import Forks, Trunks
 from stagetree.training.freezing import Unfreezer
 from stagetree.training.memory import BatchSize
 from stagetree.training.objectives import Joined
@@ -77,13 +78,15 @@ def train(
     objective: Objective,
     context: Context,
     eval_batch: BatchSize | None = None,
+    trunks: Trunks | None = None,
 ) -> dict[str, float]:
     """Train a model in place and leave it with the weights of its best evaluation.
 
     A checkpoint is written to ``context.scratch`` at every evaluation, before it is told, and
     after the running step when the process is asked to end (:mod:`stagetree.core.stopping`). When
     there is one already, training goes on from it and ends with the same weights, bit for bit,
-    as if it had not been interrupted; evaluations that were told are not told again.
+    as if it had not been interrupted; evaluations that were told are not told again. So it does
+    from a further checkpoint of ``trunks``, whose evaluations are told first.
 
     Word embeddings whose ids do not occur in the rows keep their values exactly: they get neither
     a gradient nor weight decay.
@@ -97,6 +100,7 @@ def train(
         context: Directories, seed, numerics and listeners.
         eval_batch: Examples a forward pass in evaluation; by default the config's. Halved when
             they do not fit into memory.
+        trunks: Checkpoints that runs share which are the same up to there.
 
     Returns:
         The metrics of the best evaluation, ``loss`` among them.
@@ -119,7 +123,9 @@ def train(
         progress = Progress(
             task.primary_metric, since=learner.masks.since(steps.total) if learner.masks else 0
         )
-        run = _Run(learner, evaluator, config, context, steps, progress, checkpoints)
+        facts = {"vocabulary": vocabulary, "numerics": context.numerics, "eval_batch": size.size}
+        forks = Forks(trunks, learner, config, steps, facts, context.scratch)
+        run = _Run(learner, evaluator, config, context, steps, progress, checkpoints, forks)
         if not run.over():
             trainer = _trainer(learner, lessons, task, config, objective, context, run)
             if learner.adapted is not None and run.directory is not None:
@@ -139,7 +145,7 @@ def best_weights(context: Context) -> Path:
     last = Checkpoints(context.scratch / "checkpoints", WHOLE).last()
     if last is None:
         raise RuntimeError("expected training to end with a checkpoint but there is none")
-    return last[0] / checkpoint.BEST
+    return last.directory / checkpoint.BEST
 
 
 @contextlib.contextmanager
@@ -230,7 +236,7 @@ def _add_callbacks(
     if learner.adapted is not None and learner.adapted.tuner is not None:
         trainer.add_callback(Allocate(learner.adapted.tuner))
     trainer.add_callback(Tell(context.stepped, trainer.recent_logs))
-    trainer.add_callback(EvaluateAt(run.steps, run.told))
+    trainer.add_callback(EvaluateAt(run.steps, run.told, run.forks.due))
     trainer.add_callback(Pause(lambda: run.save(trainer)))
 
 
@@ -255,6 +261,7 @@ class _Run:
         steps: Steps,
         progress: Progress,
         checkpoints: Checkpoints,
+        forks: Forks,
     ) -> None:
         self._model = learner.model
         self._adapted = learner.adapted
@@ -263,6 +270,7 @@ class _Run:
         self._context = context
         self.steps = steps
         self.checkpoints = checkpoints
+        self.forks = forks
         self._reported = context.scratch / "reported.json"
         self.directory: Path | None = None
         self.progress = progress
@@ -274,11 +282,11 @@ class _Run:
 
     def _last(self) -> dict[str, Any] | None:
         """Return the last checkpoint; without one, nothing was told either."""
-        last = self.checkpoints.last()
+        last = self.forks.begin(self.checkpoints)
         if last is None:
             self._reported.unlink(missing_ok=True)
             return None
-        return {"name": last[0].name, "progress": last[1].to_json()}
+        return {"name": last.directory.name, "progress": last.progress.to_json()}
 
     def evaluate(self, trainer: StageTrainer) -> None:
         """Score the model as it is now."""
@@ -311,17 +319,18 @@ class _Run:
         return metrics
 
     def save(self, trainer: StageTrainer) -> None:
-        """Write a checkpoint; the last one needs only the best weights."""
+        """Write a checkpoint; the last one needs only the best weights, unless others go on."""
         step, directory = trainer.state.global_step, self.checkpoints.partial
         gathered = sharding.gathered(self._model) if ranks.sharded() else None
         if ranks.leads():
             self._save_weights(self.checkpoints.begin(), gathered, step)
-        if not self.over():
+        shared = self.forks.due(step) and (not self.over() or step == self.steps.total)
+        if shared or not self.over():
             trainer.save_run(directory)
             if self._adapted is not None and ranks.leads():
                 self._adapted.save_progress(directory)
         if ranks.leads():
-            self.directory = self.checkpoints.commit(directory, self.progress, step)
+            self.directory = self.forks.commit(self.checkpoints, self.progress, step, shared)
 
     def _save_weights(
         self, directory: Path, gathered: Mapping[str, torch.Tensor] | None, step: int
@@ -330,7 +339,7 @@ class _Run:
         checkpoint.save_weights(self._model, path, self._adapted is None, gathered)
         if self.progress.last_is_best and self.progress.evaluated_at(step):
             checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
-        elif self.directory is not None:
+        elif self.directory is not None and self.progress.evaluations:
             checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
 
     def told(self) -> bool:

@@ -15,6 +15,7 @@ from stagetree.training import checkpoint, limits, memory, ranks, steps
 from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
 from stagetree.training.engine import Context, best_weights, train
+from stagetree.training.forks import Trunks
 from stagetree.training.gold import weighted
 from stagetree.training.learner import Learner, Lessons, Taught
 from stagetree.training.limits import Limit, Limits
@@ -56,6 +57,10 @@ class StageSurroundings(Context, Protocol):
     @property
     def output(self) -> Path:
         """Empty directory for the result."""
+
+    @property
+    def trunks(self) -> Trunks | None:
+        """Checkpoints that runs share which are the same up to there."""
 
 
 def fit(
@@ -104,7 +109,7 @@ def fit(
             total = steps.count(fitting, len(lessons.train), ranks.count()).total
             adapted = Adapted(learner.model, config.adapter, context.seed, total)
             learner = replace(learner, adapted=adapted)
-        train(learner, lessons, context.task, fitting, goal, context, eval_batch)
+        train(learner, lessons, context.task, fitting, goal, context, eval_batch, context.trunks)
         return learner
 
     try:

@@ -26,6 +26,8 @@ class Learner:
         labels: Label names, in the order of the model's outputs.
         masks: What holds weights of the model at zero.
         adapted: The adapter on the model, if there is one.
+        origin: Digest of what the model starts from, as far as the stage's configuration and
+            inputs do not determine that.
     """
 
     model: PreTrainedModel
@@ -33,6 +35,7 @@ class Learner:
     labels: list[str]
     masks: Masks | None = None
     adapted: Adapted | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True)

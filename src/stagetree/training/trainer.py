@@ -23,6 +23,7 @@ from stagetree.training.dropout import FastDropout
 from stagetree.training.freezing import parameter_groups
 from stagetree.training.penalties import Penalty, r_drop
 from stagetree.training.recompute import Recompute
+from stagetree.training.schedule import decay_steps, warmup_steps
 from stagetree.training.steps import Steps
 from stagetree.training.trunk import TRAIN, Trunk
 
@@ -174,14 +175,14 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         """Make the schedule of the learning rate."""
         config = self._config
         decay = {
-            "num_decay_steps": round(config.decay * num_training_steps),
+            "num_decay_steps": decay_steps(config, num_training_steps),
             "decay_type": "linear",
         }
         names = {Schedule.constant: "constant_with_warmup"}
         self.lr_scheduler = get_scheduler(
             names.get(config.schedule, config.schedule.value),
             optimizer=self.optimizer if optimizer is None else optimizer,
-            num_warmup_steps=round(config.warmup * num_training_steps),
+            num_warmup_steps=warmup_steps(config, num_training_steps),
             num_training_steps=num_training_steps,
             scheduler_specific_kwargs=decay
             if config.schedule is Schedule.warmup_stable_decay

@@ -170,6 +170,7 @@ def run(
         objective: Any = None,
         rows: Any = None,
         soft_targets: Any = None,
+        trunks: Any = None,
         **options: Any,
     ) -> dict[str, float]:
         from stagetree.training.engine import train
@@ -181,6 +182,7 @@ def run(
             TrainingConfig(**{**DEFAULTS, **options}),
             objective or CrossEntropy(),
             context,
+            trunks=trunks,
         )
 
     return train_once

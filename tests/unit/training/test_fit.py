@@ -57,6 +57,7 @@ class Surroundings:
     seed: int = 5
     numerics: str = "fp32"
     killed_at: float = 0.0
+    trunks: Any = None
     told: list[tuple[float, dict[str, float]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
