@@ -92,11 +92,20 @@ def show_one(
         )
     remote = store.remote is not None and store.remote.has(record.signature)
     place = str(store.model_dir(record.signature)) if here else ""
-    plain = {**record.to_json(), "model_dir": place, "where": where(here=here, remote=remote)}
+    own = {"model_dir": place, "forked": _forked(record)}
+    plain = {**record.to_json(), **own, "where": where(here=here, remote=remote)}
     table = Table("field", "value", show_header=False)
     for key, value in plain.items():
         table.add_row(key, _lines(value))
     show(plain, as_json, table)
+
+
+def _forked(record: Record) -> dict[str, Any]:
+    """Return from where a training was forked, or why not."""
+    schedule = record.config.get("schedule")
+    if record.forked or schedule not in {"linear", "cosine"}:
+        return dict(record.forked)
+    return {"why": f"schedule={schedule} depends on how long training goes on"}
 
 
 def _find(digits: str, store: Store) -> tuple[Record | None, bool]:
