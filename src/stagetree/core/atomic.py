@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from stagetree.core import nfs
@@ -65,6 +66,20 @@ def append_line(path: Path, text: str) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
+
+
+def share(source: Path, target: Path) -> None:
+    """Let ``target`` be the same file as ``source``, or a copy where links are not possible.
+
+    Neither may be written to afterwards.
+
+    Raises:
+        OSError: ``source`` is gone, or the file system refuses.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def sync_directory(path: Path) -> None:

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stagetree.core import nfs
+from stagetree.core.atomic import share
 from stagetree.core.signature import signature
 from stagetree.pipeline import unfinished
 from stagetree.pipeline.nodes import Node
-from stagetree.training.checkpoint import share
 from stagetree.training.schedule import HORIZON
 
 _log = logging.getLogger(__name__)

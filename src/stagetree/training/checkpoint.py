@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, load_model, save_file, save_model
 
+from stagetree.core.atomic import share
 from stagetree.training import ranks, sharding
 from stagetree.training.progress import Progress
 
@@ -223,14 +223,6 @@ def load_weights(model: torch.nn.Module, path: Path, frozen: bool = True) -> Non
         for name, weight in model.named_parameters():
             if weight.requires_grad:
                 weight.copy_(stored[name])
-
-
-def share(source: Path, target: Path) -> None:
-    """Let ``target`` be the same file as ``source``, or a copy where links are not possible."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def save_optimizer(optimizer: Any, path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from stagetree.core import atomic
 from stagetree.core.errors import TrialPruned
 from stagetree.core.stopping import ends_gently
 from stagetree.training import checkpoint, mixing, numerics, ranks, sharding
@@ -338,9 +339,9 @@ class _Run:
         path = directory / checkpoint.MODEL
         checkpoint.save_weights(self._model, path, self._adapted is None, gathered)
         if self.progress.last_is_best and self.progress.evaluated_at(step):
-            checkpoint.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
+            atomic.share(directory / checkpoint.MODEL, directory / checkpoint.BEST)
         elif self.directory is not None and self.progress.evaluations:
-            checkpoint.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
+            atomic.share(self.directory / checkpoint.BEST, directory / checkpoint.BEST)
 
     def told(self) -> bool:
         """Tell of the evaluation that was saved last; return whether training is over."""
