@@ -207,7 +207,11 @@ def main() -> None:
     print(describe("torch", "transformers"))
     sides: dict[bool, list[Any]] = {False: [], True: []}
     for share in ORDER:
-        sides[share].append(one(options, share))
+        found = one(options, share)
+        training = sum(row["training"] for row in found["rows"])
+        side = "shared" if share else "alone"
+        print(f"{side}: training {training:.1f}, process {found['process']:.1f} CPU s", flush=True)
+        sides[share].append(found)
     print(compare(sides[False], sides[True], -(-options.rows // 16)))
 
 
