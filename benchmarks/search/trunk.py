@@ -207,11 +207,11 @@ def main() -> None:
     print(describe("torch", "transformers"))
     sides: dict[bool, list[Any]] = {False: [], True: []}
     for share in ORDER:
-        found = one(options, share)
-        training = sum(row["training"] for row in found["rows"])
-        side = "shared" if share else "alone"
-        print(f"{side}: training {training:.1f}, process {found['process']:.1f} CPU s", flush=True)
-        sides[share].append(found)
+        side = one(options, share)
+        training = sum(row["training"] for row in side["rows"])
+        name = "shared" if share else "alone"
+        print(f"{name}: training {training:.1f}, process {side['process']:.1f} CPU s", flush=True)
+        sides[share].append(side)
     print(compare(sides[False], sides[True], -(-options.rows // 16)))
 
 
