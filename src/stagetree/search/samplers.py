@@ -16,8 +16,8 @@ from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
 from stagetree.core.errors import ConfigError, Fault
 from stagetree.core.reporting import SEEDS
 from stagetree.search import custom
-from stagetree.search.batch import LARGEST, Batch, BatchSampler
 from stagetree.search.across_pruner import AcrossStagesPruner
+from stagetree.search.batch import LARGEST, Batch, BatchSampler
 from stagetree.search.grid import GridSampler
 from stagetree.search.stage_pruner import StageAwarePruner
 from stagetree.search.stage_tpe import StageTPESampler
