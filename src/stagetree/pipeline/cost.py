@@ -93,7 +93,7 @@ class Costs:
             return None
         alike = _alike(_as_many(known, node), pipeline)
         size = statistics.fmean(record.bytes for record in alike)
-        timed = [record for record in known if record.seconds > 0]
+        timed = [record for record in known if record.whole_seconds > 0]
         chosen = {id(record) for record in alike}
         like = [place for place, record in enumerate(timed) if id(record) in chosen]
         if not like:
@@ -131,7 +131,7 @@ class Costs:
             rows = pipeline.data.max_train
             self._models[key] = LogRegression().fit(
                 [_features(one.config, rows if _same(one, pipeline) else None) for one in records],
-                [record.seconds for record in records],
+                [record.whole_seconds for record in records],
                 expected=shape,
                 groups=[_group(record) for record in records],
             )

@@ -11,7 +11,9 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from stagetree.pipeline.regression import LogRegression
 from stagetree.search.notes import NOTES
+from stagetree.search.steps import stage_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -168,16 +170,37 @@ class Paid:
             for row in stages_of(trial):
                 if row["signature"] not in seen:
                     seen.add(row["signature"])
-                    of_trial[str(row["name"]).partition("@")[0]] += row["seconds"]
+                    of_trial[stage_of(row)] += row["seconds"]
             for stage, taken in of_trial.items():
                 found.setdefault(stage, []).append((trial, float(taken)))
         return found
+
+    def remaining(
+        self, points: Sequence[Mapping[str, Any]], depth: int
+    ) -> NDArray[np.float64] | None:
+        """Return the seconds that points are expected to take from level ``depth`` on.
+
+        They are learnt from the last trials that have all those stages, whoever computed them;
+        ``None`` where there are none.
+        """
+        wanted = {stage for level in self.levels[depth:] for stage in level.stages}
+        params, seconds = [], []
+        for trial in self._trials[-RECENT:]:
+            rows = [row for row in stages_of(trial) if stage_of(row) in wanted]
+            taken = sum(float(row["seconds"]) for row in rows)
+            if {stage_of(row) for row in rows} == wanted and taken > 0:
+                params.append(trial.params)
+                seconds.append(taken)
+        if not params:
+            return None
+        mean, _ = LogRegression().fit(params, seconds).predict(points)
+        return mean
 
     def has(self, trial: FrozenTrial, depth: int) -> bool:
         """Return whether a trial has computed, or found, all stages of its first levels."""
         if trial.state == TrialState.COMPLETE:
             return True
-        done = {str(row["name"]).partition("@")[0] for row in stages_of(trial)}
+        done = {stage_of(row) for row in stages_of(trial)}
         return all(done.issuperset(level.stages) for level in self.levels[:depth])
 
     def prefixes(self, ranked: Sequence[FrozenTrial], depth: int, count: int) -> list[FrozenTrial]:

@@ -91,11 +91,11 @@ class StageTPESampler(StageSampler, TPESampler):
         self._chosen = None
         branch = self._branch(study, trial)
         self._parzen_estimator_cls = _ParzenEstimator if branch is None else _Smooth
-        if branch is not None and branch.depth:
-            if len(branch.finished) < self._n_startup_trials or not search_space:
+        if branch is not None:
+            if len(branch.finished) >= self._n_startup_trials and search_space:
+                self._choose(study, search_space, branch)
+            elif branch.depth:
                 self._take_over_any(branch, self._rng.rng)
-            else:
-                self._extend(study, search_space, branch)
         return super().sample_relative(study, trial, search_space)
 
     def _sample_relative(
@@ -105,23 +105,43 @@ class StageTPESampler(StageSampler, TPESampler):
             return super()._sample_relative(study, trial, search_space)
         return {name: self._chosen[name] for name in search_space}
 
-    def _extend(self, study: Study, space: Space, branch: Branch) -> None:
-        """Choose a prefix to take over and, by the model, what follows it."""
-        found = branch.candidates(self._n_prefixes)
-        if not found:
-            return
+    def _choose(self, study: Study, space: Space, branch: Branch) -> None:
+        """Choose what to take over, if anything, and what follows it, by the model."""
+        found = branch.candidates(self._n_prefixes) if branch.depth else []
+        prefixes = [branch.prefix(one) for one in found] or [{}]
         split = _split_trials(study, branch.trials, default_gamma(len(branch.finished)))
-        prefixes = [branch.prefix(one) for one in found]
-        scores = np.zeros(len(found))
-        proposals: list[list[dict[str, Any]]] = []
+        each = max(1, 2 * self._n_ei_candidates // len(prefixes))
+        gains = np.zeros((len(prefixes), each))
+        points: list[list[dict[str, Any]]] = [[{} for _ in range(each)] for _ in prefixes]
         for part in self._parts(space):
-            values, gains = self._propose(study, part, *split, prefixes)
-            proposals.append(values)
-            applies = [part.keys() <= one.params.keys() for one in found]
-            scores += np.where(applies, gains, 0.0)
-        best = int(np.argmax(scores))
-        self._taken_over = prefixes[best]
-        self._chosen = {name: value for part in proposals for name, value in part[best].items()}
+            proposed, own = self._propose(study, part, *split, prefixes, each)
+            applies = [part.keys() <= one.params.keys() for one in found] or [True]
+            gains += np.where(np.array(applies)[:, None], own, 0.0)
+            points = [
+                [{**point, **more} for point, more in zip(*rows, strict=True)]
+                for rows in zip(points, proposed, strict=True)
+            ]
+        every = [
+            {**prefix, **point}
+            for prefix, row in zip(prefixes, points, strict=True)
+            for point in row
+        ]
+        gains -= self._dearness(branch, every).reshape(gains.shape)
+        best = int(gains.argmax())
+        self._taken_over = prefixes[best // each]
+        self._chosen = {name: every[best][name] for name in space}
+
+    def _dearness(self, branch: Branch, points: list[dict[str, Any]]) -> NDArray[np.float64]:
+        """Return how much the expected cost of points takes from their logarithmic improvement.
+
+        At first that is improvement per second; it cools down with the trials, as in EEIPU, for
+        a late search should pay for what is better, not take what is cheap.
+        """
+        seconds = branch.paid.remaining(points, branch.depth)
+        if seconds is None:
+            return np.zeros(len(points))
+        cooling = self._n_startup_trials / max(1, self._n_startup_trials, len(branch.finished))
+        return np.asarray(cooling * np.log(seconds / seconds.mean()))
 
     def _parts(self, space: Space) -> list[Space]:
         """Return the parameters that are modelled together, group by group."""
@@ -138,23 +158,25 @@ class StageTPESampler(StageSampler, TPESampler):
         below: list[FrozenTrial],
         above: list[FrozenTrial],
         prefixes: Sequence[Mapping[str, Any]],
-    ) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
-        """Return, for each prefix, the best values that go with it, and how good they are."""
+        each: int,
+    ) -> tuple[list[list[dict[str, Any]]], NDArray[np.float64]]:
+        """Return values that go with each prefix, and how good they are, the best ones first."""
         good = self._build_parzen_estimator(study, space, below, handle_below=True)
         bad = self._build_parzen_estimator(study, space, above, handle_below=False)
-        each = max(1, 2 * self._n_ei_candidates // len(prefixes))
-        drawn = _draw_given(good, space, prefixes, each, self._rng.rng)
-        samples = good._untransform(drawn)
+        samples = good._untransform(_draw_given(good, space, prefixes, each, self._rng.rng))
         gains = self._compute_acquisition_func(samples, good, bad).reshape(len(prefixes), each)
-        places = gains.argmax(axis=1) + np.arange(len(prefixes)) * each
+        order = gains.argsort(axis=1)[:, ::-1]
         values = [
-            {
-                name: prefix.get(name, one.to_external_repr(samples[name][place].item()))
-                for name, one in space.items()
-            }
-            for prefix, place in zip(prefixes, places, strict=True)
+            [
+                {
+                    name: prefix.get(name, one.to_external_repr(samples[name][place].item()))
+                    for name, one in space.items()
+                }
+                for place in own + row * each
+            ]
+            for row, (prefix, own) in enumerate(zip(prefixes, order, strict=True))
         ]
-        return values, gains.max(axis=1)
+        return values, np.take_along_axis(gains, order, axis=1)
 
 
 class _Smooth(_ParzenEstimator):
