@@ -167,7 +167,7 @@ class Paid:
         found: dict[str, list[tuple[FrozenTrial, float]]] = {}
         for trial in self._trials[-RECENT:]:
             of_trial: Counter[str] = Counter()
-            for row in stages_of(trial):
+            for row in finished_stages(trial):
                 if row["signature"] not in seen:
                     seen.add(row["signature"])
                     of_trial[stage_of(row)] += row["seconds"]
@@ -186,7 +186,7 @@ class Paid:
         wanted = {stage for level in self.levels[depth:] for stage in level.stages}
         params, seconds = [], []
         for trial in self._trials[-RECENT:]:
-            rows = [row for row in stages_of(trial) if stage_of(row) in wanted]
+            rows = [row for row in finished_stages(trial) if stage_of(row) in wanted]
             taken = sum(float(row["seconds"]) for row in rows)
             if {stage_of(row) for row in rows} == wanted and taken > 0:
                 params.append(trial.params)
@@ -200,7 +200,7 @@ class Paid:
         """Return whether a trial has computed, or found, all stages of its first levels."""
         if trial.state == TrialState.COMPLETE:
             return True
-        done = {stage_of(row) for row in stages_of(trial)}
+        done = {stage_of(row) for row in finished_stages(trial)}
         return all(done.issuperset(level.stages) for level in self.levels[:depth])
 
     def prefixes(self, ranked: Sequence[FrozenTrial], depth: int, count: int) -> list[FrozenTrial]:
@@ -214,7 +214,7 @@ class Paid:
         return list(found.values())
 
 
-def stages_of(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
+def finished_stages(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
     """Return what a trial noted of its finished stages: name, signature and seconds of each."""
     stages: Sequence[Mapping[str, Any]] = trial.user_attrs.get(NOTES, {}).get("stages", ())
     return stages

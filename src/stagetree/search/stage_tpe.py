@@ -43,7 +43,7 @@ class StageTPESampler(StageSampler, TPESampler):
 
     Where ``dependence`` is unknown, the pipeline has one stage, or no costs are known yet, it is
     ``TPESampler(multivariate=True, constant_liar=True)`` to the digit. It learns costs from the
-    stages that trials note (:func:`~stagetree.search.paid.stages_of`).
+    stages that trials note (:func:`~stagetree.search.paid.finished_stages`).
 
     Args:
         n_startup_trials: Random trials before the model is used.
