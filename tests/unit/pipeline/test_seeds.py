@@ -63,7 +63,7 @@ def run(tmp_path: Path) -> Callable[[Pipeline, Reporter], runner.PipelineResult]
             score = F1[node.key, node.seed]
             with store.open(node.signature) as work:
                 (work.output / "weights").write_text("w")
-                metrics = {"f1": score, "bytes": 1000.0 * node.seed}
+                metrics = {"f1": score, "bytes": 1000.0 * node.seed, "latency_ms": 1.0}
                 curve = [{"fraction": 1.0, "metrics": {"f1": score}, "seconds": 1.0}]
                 work.publish(
                     Record(
