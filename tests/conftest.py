@@ -29,6 +29,22 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
+ASKED_FOR = {
+    "reproduce": "runs in full for minutes: pytest -m reproduce",
+    "thorough": "shows at length what a shorter test shows of a part: pytest -m thorough",
+}
+"""Markers of tests that run only where ``-m`` names them."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for marker, reason in ASKED_FOR.items():
+        if marker in str(config.option.markexpr):
+            continue
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @dataclass(frozen=True)
 class Command:
     """Runs the project's commands with everything written below one directory."""

@@ -48,14 +48,11 @@ def stop_after(command, process: subprocess.Popen[str], more: int, number: int) 
 
 
 @pytest.mark.slow
-def test_a_study_is_confirmed_once_whatever_interrupts_it(command, command_at, project) -> None:
+def test_a_study_is_confirmed_once_whatever_interrupts_it(command, project) -> None:
     done = command.run(*SEARCH, *SHORT)
     assert done.returncode == 0, done.stdout + done.stderr
     record = command.root / "studies" / "s" / "confirm.json"
     before = results(command)
-    whole = command_at(command.root.with_name("whole"))
-    shutil.copytree(command.root / "studies", whole.root / "studies")
-
     process = start(command, project, *LINE)
     said = stop_after(command, process, 2, signal.SIGINT)
     assert process.returncode == 130, said
@@ -77,15 +74,6 @@ def test_a_study_is_confirmed_once_whatever_interrupts_it(command, command_at, p
 
     assert command.json(*LINE) == found
     assert results(command) == computed
-    again = whole.json(*LINE, "--workers", "2")
-    own = {"time", "commit", "test", "candidates"}
-    assert {k: v for k, v in again.items() if k not in own} == {
-        k: v for k, v in found.items() if k not in own
-    }
-    for one, other in zip(again["candidates"], found["candidates"], strict=True):
-        assert (one["values"], one["interval"]) == (other["values"], other["interval"])
-    assert again["test"]["candidates"] == found["test"]["candidates"]
-
     page = Path(command.json("report", "s", "--no-charts")["report"]).read_text()
     assert "So say new seeds, not those of the search." in page
     assert "Not confirmed yet" not in page
@@ -101,6 +89,22 @@ def test_a_study_is_confirmed_once_whatever_interrupts_it(command, command_at, p
     shown = command.stagetree(*LINE, "--root", str(command.root)).stdout
     assert found["verdict"][0] in shown
     assert "test split: f1 over 48 examples, read once the verdict stood" in shown
+
+
+@pytest.mark.thorough
+def test_workers_together_confirm_as_one_does(command, command_at) -> None:
+    done = command.run(*SEARCH, *SHORT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    other = command_at(command.root.with_name("other"))
+    shutil.copytree(command.root / "studies", other.root / "studies")
+    found, again = command.json(*LINE), other.json(*LINE, "--workers", "2")
+    own = {"time", "commit", "test", "candidates"}
+    assert {k: v for k, v in again.items() if k not in own} == {
+        k: v for k, v in found.items() if k not in own
+    }
+    for one, two in zip(again["candidates"], found["candidates"], strict=True):
+        assert (one["values"], one["interval"]) == (two["values"], two["interval"])
+    assert again["test"]["candidates"] == found["test"]["candidates"]
 
 
 def made(root: Path, values: list[Any], directions: list[str]) -> None:

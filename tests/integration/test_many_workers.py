@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_eight_workers_on_one_database_run_every_trial_once(shell) -> None:
     url = f"sqlite:///{shell.directory}/optuna.db"
     out = shell.run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 SHORT = ("debug=short", "model=tiny", "numerics=fp32", "tracker=none")
 
 
@@ -52,6 +54,7 @@ def test_weights_and_sampling_are_searched_by_the_metric_of_one_task(command) ->
     assert command.kinds() == {"finetune": 4}
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_and_ends_with_the_same_metrics(command, command_at, tmp_path) -> None:
     words = ("task=multitask", "stage=finetune", *SHORT, "stages.finetune.max_steps=60")
     words += ("debug.max_steps=60", "debug.evaluations=10", "stages.finetune.evaluations=10")

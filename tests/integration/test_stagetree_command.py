@@ -86,7 +86,7 @@ def test_a_grid_runs_what_was_planned_and_again_costs_what_was_estimated(command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["random", "qmc"])
+@pytest.mark.parametrize("sampler", ["random", pytest.param("qmc", marks=pytest.mark.thorough)])
 def test_half_a_study_runs_what_was_planned_for_the_rest(command, sampler) -> None:
     line = (*SAMPLED, f"sampler={sampler}")
     whole = plan(command, *line, "hydra.sweeper.n_trials=5")
@@ -103,6 +103,7 @@ def test_half_a_study_runs_what_was_planned_for_the_rest(command, sampler) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_model_based_search_is_planned_exactly_first_and_between_bounds_then(command) -> None:
     begun = plan(command, *TPE, "hydra.sweeper.n_trials=3")
     assert begun["exact"]

@@ -128,6 +128,7 @@ def simulated(rng: np.random.Generator, gain: float = 0.0) -> dict[str, Runs]:
     return {name: Runs(values[at], noise[:, at], 150) for at, name in enumerate(NAMES)}
 
 
+@pytest.mark.thorough
 def test_ties_have_a_winner_at_most_five_times_in_a_hundred() -> None:
     false = sum(
         any(one.winner for one in compare(simulated(rng), PAIRS, maximize=True))
