@@ -234,9 +234,10 @@ def _evict(path: Path, token: str, grace: float) -> bool:
     file = _open_new(claim)
     if file is None:
         seen = look(claim)
-        if seen is not None and is_stale(claim, seen, grace):
-            _evict(claim, seen.token, grace)
-        return False
+        if seen is None or not is_stale(claim, seen, grace):
+            return False
+        # Its owner died in between: what it began is ours to end, now and not at the next try.
+        return _evict(claim, seen.token, grace) and _evict(path, token, grace)
     with file:
         with contextlib.suppress(OSError):  # on a full disk an empty claim is a claim, too
             file.write(content(secrets.token_hex(16), 0))
