@@ -8,7 +8,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from stagetree.pipeline.regression import LogRegression
-from stagetree.search.notes import COPY_OF, notes_of
+from stagetree.search.notes import COPY_OF, notes_of, stages_done
 from stagetree.search.steps import Steps, stage_of
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Expected:
         """
         ended = [trial for trial in trials if trial.state.is_finished()]
         paid = {step for trial in ended for step in self._steps.paid_by(trial)}
-        missing = [
-            stage for step in self._steps.path(params) if step not in paid for stage in step[:1]
-        ]
+        missing = [step[0] for step in self._steps.path(params) if step not in paid]
         needed = [_stage_seconds(stage, params, ended) for stage in missing]
         known = [seconds for seconds in needed if seconds is not None]
         if len(known) < len(needed) or not ended:
@@ -67,7 +65,7 @@ def _stage_seconds(
 
 def _computing(trial: FrozenTrial, stage: str | None = None) -> float:
     """Return the seconds for which a trial computed a stage, or all, itself."""
-    rows = notes_of(trial).get("stages", ())
+    rows = stages_done(trial)
     own = [row for row in rows if not row["reused"] and stage in (None, stage_of(row))]
     return sum(float(row["seconds"]) for row in own)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NOTES = "notes"
 """User attribute with everything noted at a trial's end: one attribute, so one write."""
@@ -31,6 +31,12 @@ _FINAL = frozenset({FAILED, INFEASIBLE, CRASHED})
 def notes_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return everything noted on a trial."""
     return {**trial.user_attrs, **trial.user_attrs.get(NOTES, {})}
+
+
+def stages_done(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
+    """Return what a trial noted of its finished stages: name, signature, seconds and more."""
+    stages: Sequence[Mapping[str, Any]] = notes_of(trial).get("stages", ())
+    return stages
 
 
 def ended(trial: FrozenTrial) -> str:

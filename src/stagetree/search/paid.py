@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.pipeline.regression import LogRegression
-from stagetree.search.notes import NOTES
-from stagetree.search.steps import stage_of
+from stagetree.search.notes import stages_done
+from stagetree.search.steps import names_done, stage_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -147,33 +148,24 @@ class Paid:
         return tuple([params.get(name, _LACKING) for name in self._names[depth]])
 
     def costs(self) -> NDArray[np.float64] | None:
-        """Return the mean seconds of each level; ``None`` while one is not known."""
-        seconds = self.seconds()
-        found = [
-            sum(np.mean([row for _, row in seconds[stage]]) for stage in level.stages)
-            if all(stage in seconds for stage in level.stages)
-            else math.nan
-            for level in self.levels
-        ]
-        costs = np.maximum(np.asarray(found, dtype=float), 1e-9)
-        return None if np.isnan(costs).any() else costs
-
-    def seconds(self) -> dict[str, list[tuple[FrozenTrial, float]]]:
-        """Return what computing each stage took, each result once, and a trial that has it.
+        """Return the mean seconds of each level; ``None`` while one is not known.
 
         Only the last trials are looked at.
         """
         seen: set[str] = set()
-        found: dict[str, list[tuple[FrozenTrial, float]]] = {}
+        seconds: dict[str, list[float]] = {}
         for trial in self._trials[-RECENT:]:
             of_trial: Counter[str] = Counter()
-            for row in finished_stages(trial):
+            for row in stages_done(trial):
                 if row["signature"] not in seen:
                     seen.add(row["signature"])
                     of_trial[stage_of(row)] += row["seconds"]
             for stage, taken in of_trial.items():
-                found.setdefault(stage, []).append((trial, float(taken)))
-        return found
+                seconds.setdefault(stage, []).append(taken)
+        if any(stage not in seconds for level in self.levels for stage in level.stages):
+            return None
+        means = [sum(fmean(seconds[stage]) for stage in level.stages) for level in self.levels]
+        return np.asarray(np.maximum(means, 1e-9))
 
     def remaining(
         self, points: Sequence[Mapping[str, Any]], depth: int
@@ -186,7 +178,7 @@ class Paid:
         wanted = {stage for level in self.levels[depth:] for stage in level.stages}
         params, seconds = [], []
         for trial in self._trials[-RECENT:]:
-            rows = [row for row in finished_stages(trial) if stage_of(row) in wanted]
+            rows = [row for row in stages_done(trial) if stage_of(row) in wanted]
             taken = sum(float(row["seconds"]) for row in rows)
             if {stage_of(row) for row in rows} == wanted and taken > 0:
                 params.append(trial.params)
@@ -200,7 +192,7 @@ class Paid:
         """Return whether a trial has computed, or found, all stages of its first levels."""
         if trial.state == TrialState.COMPLETE:
             return True
-        done = {stage_of(row) for row in finished_stages(trial)}
+        done = names_done(trial)
         return all(done.issuperset(level.stages) for level in self.levels[:depth])
 
     def prefixes(self, ranked: Sequence[FrozenTrial], depth: int, count: int) -> list[FrozenTrial]:
@@ -212,12 +204,6 @@ class Paid:
             if self.has(trial, depth):
                 found.setdefault(self.key(trial.params, depth), trial)
         return list(found.values())
-
-
-def finished_stages(trial: FrozenTrial) -> Sequence[Mapping[str, Any]]:
-    """Return what a trial noted of its finished stages: name, signature and seconds of each."""
-    stages: Sequence[Mapping[str, Any]] = trial.user_attrs.get(NOTES, {}).get("stages", ())
-    return stages
 
 
 def _size(distribution: BaseDistribution) -> float:

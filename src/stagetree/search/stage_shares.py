@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from stagetree.search.notes import COPY_OF, notes_of
+from stagetree.search.notes import COPY_OF, notes_of, stages_done
 from stagetree.search.stage_pruner import described
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _references(
 
 def _stages(trial: FrozenTrial) -> list[tuple[str, float]]:
     """Return name and seconds of a trial's stages, of those it reported in when it noted none."""
-    noted = notes_of(trial).get("stages", ())
+    noted = stages_done(trial)
     if noted:
         return [(str(stage["name"]), float(stage.get("seconds") or 0.0)) for stage in noted]
     known = described(trial)

@@ -43,12 +43,12 @@ class StageTPESampler(StageSampler, TPESampler):
 
     Where ``dependence`` is unknown, the pipeline has one stage, or no costs are known yet, it is
     ``TPESampler(multivariate=True, constant_liar=True)`` to the digit. It learns costs from the
-    stages that trials note (:func:`~stagetree.search.paid.finished_stages`).
+    stages that trials note (:func:`~stagetree.search.notes.stages_done`).
 
     Args:
         n_startup_trials: Random trials before the model is used.
-        n_ei_candidates: Points the model proposes and compares where nothing is taken over; twice
-            as many where something is.
+        n_ei_candidates: Points the model proposes and compares; twice as many where trials share
+            stages at all.
         n_prefixes: How many of the best prefixes are compared.
         group: Whether parameters that exist together are modelled in groups of their own.
         seed: Seed of everything drawn.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stagetree.search.notes import notes_of
+from stagetree.pipeline.seeds import plain
+from stagetree.search.notes import stages_done
 from stagetree.search.stage_pruner import stages_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Steps:
     def paid_by(self, trial: FrozenTrial) -> frozenset[Step]:
         """Return the stages that an ended trial finished or found finished."""
         if trial.number not in self._settled:
-            done = {stage_of(row) for row in notes_of(trial).get("stages", ())}
+            done = names_done(trial)
             path = self.path(trial.params)
             self._settled[trial.number] = frozenset(step for step in path if step[0] in done)
         return self._settled[trial.number]
@@ -52,11 +53,16 @@ class Steps:
     def passed(self, trial: FrozenTrial) -> set[Step]:
         """Return the stages that a running trial has certainly left: it reported a later one."""
         names = [stage for stage, _ in self._names]
-        reported = [name.partition("@")[0] for name, _ in stages_of(trial)]
+        reported = [plain(name) for name, _ in stages_of(trial)]
         last = max((names.index(name) for name in reported if name in names), default=0)
         return {step for step in self.path(trial.params)[:last] if step[0] in reported}
 
 
 def stage_of(row: Mapping[str, Any]) -> str:
     """Return a finished stage's name in the configuration; of several seeds all have one."""
-    return str(row["name"]).partition("@")[0]
+    return plain(str(row["name"]))
+
+
+def names_done(trial: FrozenTrial) -> set[str]:
+    """Return the names of the stages that a trial finished or found finished."""
+    return {stage_of(row) for row in stages_done(trial)}
