@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler
 from stagetree.search import draft
 from stagetree.search.grid import known_params
 from stagetree.search.notes import counts, is_imported
+from stagetree.search.space import point_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,12 +71,12 @@ class Batch:
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the draws before ``end`` that no trial has; a chosen point replaced its own."""
         chosen = {trial.number for trial in others if _is_chosen(trial)}
-        taken = Counter(_key(trial.params) for trial in others if trial.number not in chosen)
+        taken = Counter(point_text(trial.params) for trial in others if trial.number not in chosen)
         for number in range(end):
             if number in chosen:
                 continue
             draw = self._drawn(study, number)
-            key = _key(draw)
+            key = point_text(draw)
             if taken[key]:
                 taken[key] -= 1
             else:
@@ -132,7 +133,3 @@ class BatchSampler(BaseSampler):
 def _is_chosen(trial: FrozenTrial) -> bool:
     """Return whether a trial's point was not drawn for this study."""
     return is_imported(trial) or "fixed_params" in trial.system_attrs
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    return repr(sorted(params.items()))

@@ -20,6 +20,7 @@ from stagetree.pipeline import seeds
 from stagetree.search import results
 from stagetree.search.parameter import DROPPED_PREFIX
 from stagetree.search.shown import as_text, common, evenly, quiet, shown
+from stagetree.search.space import point_text
 from stagetree.search.study import directions_of, metrics_of
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _at_stage(
 
 
 def _key(stage: StageRow, params: Mapping[str, object]) -> str:
-    return stage.signature or repr(sorted(params.items()))
+    return stage.signature or point_text(params)
 
 
 def _importances(

@@ -15,6 +15,7 @@ from stagetree.search.difference import settings
 from stagetree.search.notes import IMPORTED, REJECTED, ended
 from stagetree.search.parameter import display_names
 from stagetree.search.question import leaf_text
+from stagetree.search.space import point_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +76,7 @@ def select(
             if moved is None:
                 outside += 1
                 continue
-            point = repr(sorted(moved.params.items()))
+            point = point_text(moved.params)
             if point not in chosen or _is_better_known(moved, chosen[point]):
                 chosen[point] = moved
     return Selection(tuple(chosen.values()), len(origins), outside)

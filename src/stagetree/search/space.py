@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from stagetree.search.parameter import Parameter
 
 
+def point_text(params: Mapping[str, Any]) -> str:
+    """Return a point as text that only equal points have: ``1`` and ``True`` differ.
+
+    >>> point_text({"b": True, "a": 1})
+    "[('a', 1), ('b', True)]"
+    """
+    return repr(sorted(params.items()))
+
+
 @dataclass(frozen=True)
 class Zip:
     """Parameters that move together.

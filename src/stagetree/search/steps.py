@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagetree.pipeline.seeds import plain
 from stagetree.search.notes import stages_done
+from stagetree.search.space import point_text
 from stagetree.search.stage_pruner import stages_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Steps:
 
     def path(self, params: Mapping[str, Any]) -> tuple[Step, ...]:
         """Return the stages of a point, in order."""
-        key = repr(sorted(params.items()))
+        key = point_text(params)
         if key not in self._paths:
             shown = {name: repr(value) for name, value in params.items()}
             self._paths[key] = tuple(

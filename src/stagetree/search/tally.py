@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stagetree.search.notes import FAILED, INFEASIBLE, counts, ended, failed
+from stagetree.search.space import point_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -58,12 +59,12 @@ class Tally:
 
     def twin(self, params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """Return the first ended trial with the same parameters, unless it merely crashed."""
-        key = _key(params)
+        key = point_text(params)
         found = self._twins.get(key) if self._settle(trials) else None
         if found is not None:
             return found
         for trial in trials[self._known :]:
-            if ended(trial) in _REPEATABLE and _key(trial.params) == key:
+            if ended(trial) in _REPEATABLE and point_text(trial.params) == key:
                 return trial
         return None
 
@@ -79,7 +80,7 @@ class Tally:
             trial = trials[self._known]
             self._settled = self._with(self._settled, trial)
             if ended(trial) in _REPEATABLE:
-                self._twins.setdefault(_key(trial.params), trial)
+                self._twins.setdefault(point_text(trial.params), trial)
             elif ended(trial) == INFEASIBLE:
                 self._infeasible.append(trial)
             self._known += 1
@@ -93,8 +94,3 @@ class Tally:
             count.done + (place and trial.state.is_finished()),
             count.failures + (failed(trial) and not forgiven),
         )
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    """Return parameters as text, so that ``1`` and ``True`` differ."""
-    return repr(sorted(params.items()))
