@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from stagetree.search.rungs import Rung, resources, rungs
-from stagetree.search.stage_pruner import STAGE_STEPS, described, step_of
+from stagetree.search.stage_pruner import STAGE_STEPS, described, identity, index_of, step_of
 from stagetree.search.stage_shares import spans
 
 if TYPE_CHECKING:
@@ -159,27 +159,27 @@ def _reached(trial: FrozenTrial, step: int, rung: Rung) -> bool:
 
 def _peers(others: Iterable[FrozenTrial], trial: FrozenTrial, rung: Rung) -> list[float]:
     """Return what each other result of the stage scored at a rung."""
-    name, signature = described(trial).get(rung.index, (f"#{rung.index}", ""))
+    name, signature = identity(trial, rung.index)
     found: dict[str, float] = {}
     for other in others:
-        place = _stage(other, name, rung.index)
-        if place is None or (place[1] and place[1] == signature):
+        index = _place(other, name, rung.index)
+        if index is None:
             continue
-        index, theirs = place
+        theirs = identity(other, index)[1]
+        if theirs and theirs == signature:
+            continue
         value = value_at(other, index, rung.fraction)
         if value is not None:
             found.setdefault(theirs or f"#{other.number}", value)
     return list(found.values())
 
 
-def _stage(trial: FrozenTrial, name: str, index: int) -> tuple[int, str] | None:
-    """Return place and signature of the stage called ``name``, wherever a trial has it."""
-    stages = described(trial)
-    for place, (own, signature) in stages.items():
-        if own == name:
-            return place, signature
-    undescribed = index not in stages and name == f"#{index}"
-    return (index, "") if undescribed else None
+def _place(trial: FrozenTrial, name: str, index: int) -> int | None:
+    """Return the place of the stage called ``name``; one that nobody described has its own."""
+    found = index_of(trial, name)
+    if found is None and name == f"#{index}" and index not in described(trial):
+        return index
+    return found
 
 
 def _check(name: str, value: int, least: int, most: int | None = None) -> None:

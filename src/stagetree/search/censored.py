@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from stagetree.search.across_pruner import value_at
 from stagetree.search.notes import COPY_OF, notes_of
-from stagetree.search.stage_pruner import STAGE_STEPS, described, step_of
+from stagetree.search.stage_pruner import STAGE_STEPS, identity, index_of, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,13 +75,12 @@ def _gain(trial: FrozenTrial, complete: Sequence[FrozenTrial]) -> float:
     step = trial.last_step or 1
     index = (step - 1) // STAGE_STEPS
     fraction = (step - step_of(index, 0) + 1) / STAGE_STEPS
-    name = described(trial).get(index, (f"#{index}", ""))[0]
+    name, _ = identity(trial, index)
     gains: dict[str, list[float]] = {}
     for other in complete:
-        stages = described(other)
-        place = next((at for at, (own, _) in stages.items() if own == name), None)
+        place = index_of(other, name)
         value = None if place is None else value_at(other, place, fraction)
         if place is not None and value is not None:
-            key = stages[place][1] or f"#{other.number}"
+            key = identity(other, place)[1] or f"#{other.number}"
             gains.setdefault(key, []).append(float(other.values[0]) - value)
     return median(map(fmean, gains.values())) if gains else 0.0

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from stagetree.core.curves import StageCurve
 from stagetree.search.notes import COPY_OF, notes_of
 from stagetree.search.results import state_of
-from stagetree.search.stage_pruner import STAGE_STEPS, stage_attribute
+from stagetree.search.stage_pruner import STAGE_STEPS, identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def curves_of(trial: FrozenTrial) -> list[StageCurve]:
     finished = [str(stage["name"]) for stage in notes.get("stages", ())]
     found: list[StageCurve] = []
     for index, points in reports.items():
-        name, signature = trial.user_attrs.get(stage_attribute(index), (f"#{index}", ""))
+        name, signature = identity(trial, index)
         last = index == max(reports)
         state = _state(trial, str(name), finished, points) if last else "complete"
         found.append(StageCurve(trial.number, str(name), index, str(signature), state, points))

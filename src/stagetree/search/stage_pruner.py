@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable
 
     from optuna.storages import BaseStorage
 
@@ -47,6 +47,16 @@ def described(trial: FrozenTrial) -> dict[int, tuple[str, str]]:
     return dict(sorted(found.items()))
 
 
+def identity(trial: FrozenTrial, index: int) -> tuple[str, str]:
+    """Return name and signature of a stage; a stage nobody described is known by its place."""
+    return described(trial).get(index, (f"#{index}", ""))
+
+
+def index_of(trial: FrozenTrial, name: str) -> int | None:
+    """Return the place of the stage called ``name`` in a trial, if it has reported there."""
+    return next((index for index, (own, _) in described(trial).items() if own == name), None)
+
+
 def stages_of(trial: FrozenTrial) -> list[tuple[str, str]]:
     """Return name and signature of the stages in which a trial has reported its objective."""
     return [stage for stage in described(trial).values() if stage[1]]
@@ -77,7 +87,7 @@ class StageAwarePruner(BasePruner):
         if trial.last_step is None:
             return False
         index = (trial.last_step - 1) // STAGE_STEPS
-        name, signature = _identity(trial, index)
+        name, signature = identity(trial, index)
         if self.only not in (None, name):
             return False
         shown = _staged(trial, index, name)
@@ -87,12 +97,6 @@ class StageAwarePruner(BasePruner):
             study.study_name, cast("BaseStorage", storage), sampler=study.sampler, pruner=self.inner
         )
         return self.inner.prune(view, shown)
-
-
-def _identity(trial: FrozenTrial, index: int) -> tuple[str, str]:
-    """Return name and signature of a stage; a stage nobody described is known by its place."""
-    name, signature = trial.user_attrs.get(stage_attribute(index), (f"#{index}", ""))
-    return str(name), str(signature)
 
 
 def _staged(trial: FrozenTrial, index: int, name: str) -> FrozenTrial:
@@ -196,21 +200,13 @@ class _StageStorage:
         """Return a trial as it looks in the stage, or ``None`` when it never reported there."""
         if trial.number in self._known:
             return self._known[trial.number]
-        index = _index_of(trial.user_attrs, self._name)
+        index = index_of(trial, self._name)
         peer = None
         if index is not None:
-            peer = _Peer(_staged(trial, index, self._name), _identity(trial, index)[1])
+            peer = _Peer(_staged(trial, index, self._name), identity(trial, index)[1])
         if trial.state.is_finished():
             self._known[trial.number] = peer
         return peer
-
-
-def _index_of(attributes: Mapping[str, Any], name: str) -> int | None:
-    """Return the place of the stage called ``name`` in a trial, if it has reported there."""
-    for key, value in attributes.items():
-        if key.startswith(_ATTRIBUTE) and value[0] == name:
-            return int(key.removeprefix(_ATTRIBUTE))
-    return None
 
 
 def _independent(peers: Iterable[_Peer]) -> list[FrozenTrial]:

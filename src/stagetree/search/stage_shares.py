@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from stagetree.search.notes import COPY_OF, notes_of, stages_done
-from stagetree.search.stage_pruner import described
+from stagetree.search.stage_pruner import described, identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,9 +104,8 @@ def _stages(trial: FrozenTrial) -> list[tuple[str, float]]:
     noted = stages_done(trial)
     if noted:
         return [(str(stage["name"]), float(stage.get("seconds") or 0.0)) for stage in noted]
-    known = described(trial)
-    last = max(known, default=-1)
-    return [(known.get(index, (f"#{index}", ""))[0], 0.0) for index in range(last + 1)]
+    last = max(described(trial), default=-1)
+    return [(identity(trial, index)[0], 0.0) for index in range(last + 1)]
 
 
 def _ends(
