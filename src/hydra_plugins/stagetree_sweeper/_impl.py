@@ -208,8 +208,8 @@ class _Search:
         """Run the workers to their end; return what ended those that died."""
         workers = self._workers()
         config = self.config
-        plan = dataclasses.replace(self.plan, order=self._order(workers))
-        plan = dataclasses.replace(plan, dependence=self._dependence(plan))
+        order = self._order(workers)
+        plan = dataclasses.replace(self.plan, order=order, dependence=self._dependence(order))
         if workers > 1 and config.hydra.launcher.get("_target_") == BASIC:
             config = copy.deepcopy(config)
             with read_write(config), open_dict(config):
@@ -234,10 +234,10 @@ class _Search:
             return Order.tree
         return Order.ahead if workers > 1 else Order.line
 
-    def _dependence(self, plan: SearchPlan) -> dependence.Dependence | None:
+    def _dependence(self, order: Order) -> dependence.Dependence | None:
         """Return which parameters each stage depends on, if that matters to what comes next."""
-        path = self.options["stages"]
-        matters = plan.order is not Order.line or plan.budget.limited
+        path, plan = self.options["stages"], self.plan
+        matters = order is not Order.line or plan.budget.limited
         if not path or not (matters or wants_dependence(plan.sampler)):
             return None
         return dependence.find(self.app, plan.fixed, plan.space, get_method(path))

@@ -11,6 +11,7 @@ from stagetree.search import draft
 from stagetree.search.grid import known_params
 from stagetree.search.notes import counts, is_imported
 from stagetree.search.space import point_text
+from stagetree.search.tree_order import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,19 +62,18 @@ class Batch:
             others: Its other trials.
         """
         beside = sum(trial.state.is_finished() and not counts(trial) for trial in others)
-        left = list(self._left(study, max(self._total + beside, number + 1), others))
-        if not left:
-            return self._drawn(study, number)
-        return left[0] if self._order is None else self._order.best(left, others)
+        left = self._left(study, max(self._total + beside, number + 1), others)
+        found = chosen(left, others, self._order)
+        return self._drawn(study, number) if found is None else found
 
     def _left(
         self, study: Study, end: int, others: Sequence[FrozenTrial]
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield the draws before ``end`` that no trial has; a chosen point replaced its own."""
-        chosen = {trial.number for trial in others if _is_chosen(trial)}
-        taken = Counter(point_text(trial.params) for trial in others if trial.number not in chosen)
+        """Yield the draws before ``end`` that no trial has; a given point replaced its own."""
+        given = {trial.number for trial in others if _is_given(trial)}
+        taken = Counter(point_text(trial.params) for trial in others if trial.number not in given)
         for number in range(end):
-            if number in chosen:
+            if number in given:
                 continue
             draw = self._drawn(study, number)
             key = point_text(draw)
@@ -130,6 +130,6 @@ class BatchSampler(BaseSampler):
         return self._within.sample_independent(study, trial, param_name, param_distribution)
 
 
-def _is_chosen(trial: FrozenTrial) -> bool:
+def _is_given(trial: FrozenTrial) -> bool:
     """Return whether a trial's point was not drawn for this study."""
     return is_imported(trial) or "fixed_params" in trial.system_attrs

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.samplers import BaseSampler
 
+from stagetree.search.tree_order import chosen
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -57,12 +59,7 @@ class GridSampler(BaseSampler):
         ]
         names = self._space.distributions
         has = {name: value for name, value in known_params(trial).items() if name in names}
-        free = self._free(has, others)
-        if self._order is None:
-            point: Mapping[str, Any] | None = next(free, None)
-        else:
-            listed = list(free)
-            point = self._order.best(listed, others) if listed else None
+        point = chosen(self._free(has, others), others, self._order)
         if point is not None:
             return dict(point)
         raise ValueError(f"expected a free point but all {self._space.size} of the grid are taken")

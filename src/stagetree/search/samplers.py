@@ -82,6 +82,7 @@ def build_sampler(
     number: int,
     forgiven: Collection[int] = (),
     dependence: Dependence | None = None,
+    order: TreeOrder | None = None,
 ) -> BaseSampler:
     """Build the sampler that trial ``number`` is asked from.
 
@@ -95,12 +96,13 @@ def build_sampler(
         number: The trial's number.
         forgiven: Numbers of trials whose points a grid visits again.
         dependence: Which parameters each stage depends on, for samplers that want to know.
+        order: Chooses among the free points of a grid.
 
     Raises:
         ConfigError: ``_target_`` is no sampler, or refuses its options.
     """
     if node["_target_"] == GRID:
-        return GridSampler(space, forgiven)
+        return GridSampler(space, forgiven, order)
     drawn = derive_seed(seed, number)
     options: dict[str, Any] = {}
     try:
@@ -177,8 +179,6 @@ class Samplers:
 
     def __call__(self, number: int) -> BaseSampler:
         """Return the sampler of trial ``number``; see :func:`build_sampler`."""
-        if self._node["_target_"] == GRID:
-            return GridSampler(self._space, self._forgiven, self._order)
         sampler = self._built(number)
         own = vars(sampler.within if isinstance(sampler, ZippedSampler) else sampler)
         for name in _SEEN & own.keys():
@@ -188,7 +188,13 @@ class Samplers:
     def _built(self, number: int) -> BaseSampler:
         """Return a trial's sampler as it would be without the others."""
         return build_sampler(
-            self._node, self._space, self._seed, number, self._forgiven, self._dependence
+            self._node,
+            self._space,
+            self._seed,
+            number,
+            self._forgiven,
+            self._dependence,
+            self._order,
         )
 
 

@@ -84,6 +84,22 @@ class TreeOrder:
         )[0]
 
 
+def chosen(
+    points: Iterable[Mapping[str, Any]], trials: Sequence[FrozenTrial], order: TreeOrder | None
+) -> Mapping[str, Any] | None:
+    """Return which of some points goes next; ``None`` when there are none.
+
+    Args:
+        points: The points, in their own order.
+        trials: The trials of the study beside the one that it is for.
+        order: Chooses; without, the first one goes next.
+    """
+    if order is None:
+        return next(iter(points), None)
+    listed = list(points)
+    return order.best(listed, trials) if listed else None
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What the trials of a study say.
