@@ -32,7 +32,7 @@ Outline = Callable[["DictConfig"], Sequence[tuple[str, str]]]
 """Returns name and signature of each stage that a configuration runs, in order."""
 
 DRAWN = 16
-"""So many points are drawn, ..."""
+"""So many points of a space are drawn to see what it can give, ..."""
 
 PAIRS = 2
 """... and so many of them show what a parameter changes, by taking another one's value."""
@@ -51,17 +51,14 @@ def find(app: App, fixed: Sequence[str], space: Space, outline: Outline) -> Depe
         outline: Returns the stages of a configuration.
     """
     probe = _Probe(Composer(app, fixed), space, outline)
-    points = [point for point in _drawn(space) if probe.stages(point)]
-    found: dict[str, set[str]] = {}
-    for point in points:
-        for stage in probe.stages(point) or {}:
-            found.setdefault(stage, set())
-    for name in sorted({name for point in points for name in point}):
-        changed = probe.changed_by(name, points)
-        for stage in found if changed is None else changed:
-            found.setdefault(stage, set()).add(name)
+    points = [point for point in drawn(space) if probe.stages(point)]
     order = _in_order([list(probe.stages(point) or {}) for point in points])
-    return {stage: frozenset(found[stage]) for stage in order}
+    found: dict[str, set[str]] = {stage: set() for stage in order}
+    for name in {name for point in points for name in point}:
+        changed = probe.changed_by(name, points)
+        for stage in order if changed is None else changed & found.keys():
+            found[stage].add(name)
+    return {stage: frozenset(names) for stage, names in found.items()}
 
 
 class _Probe:
@@ -115,7 +112,8 @@ class _Probe:
         return {**self._space.existing(mixed), **{key: own[key] for key in own if key in point}}
 
 
-def _drawn(space: Space) -> list[dict[str, Any]]:
+def drawn(space: Space) -> list[dict[str, Any]]:
+    """Return points drawn at random, always the same ones: what a space can give."""
     sampler = ZippedSampler(RandomSampler(seed=0), space, 0) if space.zips else RandomSampler(0)
     study = create_study(sampler=sampler)
     return [suggest(study.ask(), space) for _ in range(DRAWN)]

@@ -7,14 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optuna import create_study
 from optuna.pruners import NopPruner
-from optuna.samplers import RandomSampler
 
 from stagetree.pipeline.needs import computed
 from stagetree.search.composer import Composer
+from stagetree.search.dependence import drawn
 from stagetree.search.samplers import build_pruner
-from stagetree.search.space import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
 
 COMBINATIONS = 64
 """So many combinations of discrete values are looked at to bound what unknown points cost."""
-
-DRAWN = 16
-"""So many points are, where a function of the user's makes them."""
-
 
 Example = tuple["Pipeline", "Node"]
 """A stage and the pipeline it belongs to."""
@@ -182,12 +176,6 @@ def probes(app: App, space: Space) -> Iterator[list[dict[str, Any]]]:
         values = dict(zip(names, (choice.value for choice in choices), strict=True))
         if all(zipped.matching(values) for zipped in space.zips):
             yield [space.existing({**values, **point}) for point in _spread(others)]
-
-
-def drawn(space: Space) -> list[dict[str, Any]]:
-    """Return points drawn at random, of a space that only shows itself when it is drawn from."""
-    study = create_study(sampler=RandomSampler(seed=0))
-    return [suggest(study.ask(), space) for _ in range(DRAWN)]
 
 
 def _rank(app: App, parameter: Parameter) -> tuple[bool, int]:
