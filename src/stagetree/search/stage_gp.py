@@ -72,13 +72,12 @@ class StageGPSampler(StageSampler, GPSampler):
             if complete < self._n_startup_trials or not search_space:
                 self._take_over_any(branch, self._rng.rng)
             else:
-                has = [
-                    one for one in branch.candidates() if search_space.keys() <= one.params.keys()
-                ]
-                self._prefixes = [(one, branch.prefix(one)) for one in has[: self._n_prefixes]]
-        found = super().sample_relative(study, trial, search_space)
+                found = branch.candidates()
+                whole = [one for one in found if search_space.keys() <= one.params.keys()]
+                self._prefixes = [(one, branch.prefix(one)) for one in whole[: self._n_prefixes]]
+        modelled = super().sample_relative(study, trial, search_space)
         # The model's numbers are rounded; a stage is shared only by exactly equal ones.
-        return {name: self._taken_over.get(name, value) for name, value in found.items()}
+        return {name: self._taken_over.get(name, value) for name, value in modelled.items()}
 
     def _optimize_acqf(
         self, acqf: BaseAcquisitionFunc, best_params: NDArray[np.float64] | None
@@ -111,16 +110,15 @@ class StageGPSampler(StageSampler, GPSampler):
     ) -> NDArray[np.float64]:
         """Return points from a box around each of some, all but what is given drawn anew.
 
-        A choice changes as often as the box is wide. The shape is (points, count, parameters).
+        What has steps or choices changes as often as the box is wide. The shape is (points, count,
+        parameters).
         """
         space, rng = acqf.search_space, self._rng.rng
         drawn = space.sample_normalized_params(len(around) * count, rng=rng)
         drawn = drawn.reshape(len(around), count, -1)
         middle = np.broadcast_to(around[:, None], drawn.shape)
         if width < 1:
-            kept = space.is_categorical & (rng.uniform(size=drawn.shape) >= width)
+            stepped = np.where(rng.uniform(size=drawn.shape) < width, drawn, middle)
             near = np.clip(middle + width * (drawn - 0.5), 0.0, 1.0)
-            near[..., space.discrete_indices] = drawn[..., space.discrete_indices]
-            fixed = kept | (space._steps > 0) & (rng.uniform(size=drawn.shape) >= width)
-            drawn = np.where(fixed, middle, np.where(space.is_categorical, drawn, near))
+            drawn = np.where(space._steps > 0, stepped, near)  # a choice has a step, too
         return np.asarray(np.where(given[:, None], middle, drawn))
