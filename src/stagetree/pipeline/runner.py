@@ -194,7 +194,7 @@ class _Bringer:
         place = self._store.model_dir(record.signature)
         if not self._pipeline.timed or asks_for_time(record.metrics) or not place.exists():
             return record
-        found = measure(self._store.readable(record))
+        found = _measured(self._store.readable(record))
         return dataclasses.replace(record, metrics={**record.metrics, **found})
 
     def _compute(self, index: int, node: Node, work: Work) -> StageRow:
@@ -233,3 +233,9 @@ class _Bringer:
             model_dir=str(directory) if directory.exists() else "",
             metrics=record.metrics,
         )
+
+
+@functools.cache
+def _measured(place: Path) -> Mapping[str, float]:
+    """Return what a stored result costs to ask; each result is asked once in a process."""
+    return measure(place)
