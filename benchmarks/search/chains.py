@@ -1,4 +1,4 @@
-"""The pipeline and the search space that all stacks of ``today.py`` and ``ray_asha.py`` share.
+"""The pipeline and the spaces that the stacks of ``grid.py``, ``today.py`` and others share.
 
 Fine-tune MiniLM-L6, keep 4 of its 6 layers, half of their heads and a share of their feed-forward
 units (the heaviest), repair by distillation, int8 by ``torch.ao``; entity F1 of the int8 model on
@@ -38,7 +38,29 @@ SPACE = (
     "stages.distill.learning_rate=tag(log,interval(2e-4,2e-3))",
     "stages.distill.temperature=interval(1.0,4.0)",
     "stages.distill.alpha=interval(0.2,0.9)",
+    "stages.quantize.per_channel=false",
+    "stages.quantize.embeddings=false",
 )
+GRID: dict[str, tuple[float | bool, ...]] = {
+    "finetune_rate": (3e-4, 6e-4),
+    "temperature": (1.5, 2.5, 4.0),
+    "per_channel": (True, False),
+    "embeddings": (True, False),
+}
+"""A grid of 24 points, by the names that ``programs`` give to keys."""
+
+KEYS = {
+    "finetune_rate": "stages.finetune.learning_rate",
+    "temperature": "stages.distill.temperature",
+    "per_channel": "stages.quantize.per_channel",
+    "embeddings": "stages.quantize.embeddings",
+}
+FIXED = (
+    "stages.prune.ffn=0.75",
+    "stages.distill.learning_rate=1e-3",
+    "stages.distill.alpha=0.5",
+)
+"""What the grid leaves as it is: ``programs/chain.py`` has the same."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +103,7 @@ def folder(size: Size) -> Iterator[Path]:
             "layers": LAYERS,
             "heads": HEADS,
             "batch": BATCH,
+            "grid": GRID,
             **{split: str(root / f"{split}.conll") for split in counts},
         }
         (root / "settings.json").write_text(json.dumps(settings))
@@ -186,13 +209,19 @@ def outcome(cost: Cost, ended: Sequence[dict[str, Any]], expected: int | None) -
 
 def ours(size: Size, seed: int) -> dict[str, Any]:
     """Run our study of the shared space, with everything on."""
+    more = (f"sampler={size.sampler}", "pruner=median", f"hydra.sweeper.n_trials={size.trials}")
+    return _ours(size, seed, (*SPACE, *more))
+
+
+def our_grid(size: Size, seed: int) -> dict[str, Any]:
+    """Run the shared grid, or the first of its points where fewer trials are wanted."""
+    grid = [f"{KEYS[name]}={','.join(map(str, values))}".lower() for name, values in GRID.items()]
+    return _ours(size, seed, (*FIXED, *grid, f"hydra.sweeper.n_trials={size.trials}"))
+
+
+def _ours(size: Size, seed: int, space: Sequence[str]) -> dict[str, Any]:
     with folder(size) as root:
-        words = [*chain_words(root, size.epochs, size.recovery), *SPACE]
-        words += [
-            f"sampler={size.sampler}",
-            "pruner=median",
-            f"hydra.sweeper.n_trials={size.trials}",
-        ]
+        words = [*chain_words(root, size.epochs, size.recovery), *space]
         cost = launch(words, root, "ours", seed)
         return outcome(cost, trials(root / "ours"), size.trials)
 

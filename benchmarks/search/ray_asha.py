@@ -26,7 +26,7 @@ def main() -> None:
     options = chains.arguments(__doc__).parse_args()
     size = chains.size_of(options)
     print(describe("torch", "transformers", "optuna", "ray"), f"\n{size}\n", flush=True)
-    results = Results(options.out, dataclasses.asdict(size))
+    results = Results(options.out, {**dataclasses.asdict(size), "study": "today"})
     run = {
         RAY: chains.program("ray_asha"),
         RANDOM: chains.program("today", "--sampler", "random"),

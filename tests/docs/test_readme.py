@@ -11,14 +11,15 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 SHORT = ("debug=short", "model=tiny", "numerics=fp32", "tracker=none")
 PLACEHOLDERS = re.compile(
-    r"NAME|STUDY|DIR\b|USER|noise|\.\.\.|corpus|reviews|a\.conll|install=|3fa9|lerning"
+    r"NAME|STUDY|DIR\b|USER|noise|\.\.\.|corpus|reviews|a\.conll|install=|3fa9|50b2|lerning"
 )
 
 
 def shown_commands() -> list[str]:
     """Return the command lines in code spans and console blocks, one of each."""
     found: dict[str, None] = {}
-    for page in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))):
+    docs = PROJECT / "docs"
+    for page in (PROJECT / "README.md", *sorted([*docs.glob("*.md"), *docs.glob("paid/*.md")])):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         spans = re.findall(r"`([^`\n]+)`", text)
         lines = [line[2:].split("  #")[0] for line in text.splitlines() if line.startswith("$ ")]
@@ -56,9 +57,9 @@ def test_a_shown_run_works(command, shown) -> None:
     if any(word.startswith("--") for word in words):
         assert command.run(*words).returncode == 0
         return
-    extra = (
-        ["hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=1"] if "+sweep=demo" in words else []
-    )
+    extra = ["hydra.sweeper.n_trials=2"] if "-m" in words and "n_trials=" not in shown else []
+    if "+sweep=demo" in words:
+        extra.append("hydra.sweeper.n_workers=1")
     short = [word for word in SHORT if word != "model=tiny" or "+sweep=demo" not in words]
     done = command.run(*words, *extra, *short)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -23,6 +23,7 @@ import transformers
 from datasets import Dataset
 from seqeval.metrics import f1_score
 from torch import nn
+from torch.ao import quantization
 from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -34,6 +35,21 @@ from transformers import (
 from transformers.pytorch_utils import prune_linear_layer
 
 Report = Callable[[float], None]
+
+
+FIXED = {
+    "ffn": 0.75,
+    "distill_rate": 1e-3,
+    "temperature": 2.0,
+    "alpha": 0.5,
+    "per_channel": False,
+    "embeddings": False,
+}
+"""What is not searched has these values."""
+
+
+def _mute(value: float) -> None:
+    """Tell nobody of a score."""
 
 
 class Chain:
@@ -53,18 +69,19 @@ class Chain:
         )
         self._train, self._validation = self._encode(*train), self._encode(*validation)
 
-    def __call__(self, params: Mapping[str, Any], seed: int, report: Report) -> float:
+    def __call__(self, params: Mapping[str, Any], seed: int, report: Report = _mute) -> float:
         """Run all stages and return the F1 of the int8 model.
 
         Args:
-            params: Values of the search space.
+            params: Values of the search space; what it lacks is ``FIXED``.
             seed: Seed of the new head and of the batches.
             report: Hears of the F1 after each epoch, and may raise to end the trial.
         """
+        params = {**FIXED, **params}
         teacher = self._finetune(params, seed, report)
         student = cut(teacher, self._settings["layers"], self._settings["heads"], params["ffn"])
         self._distill(student, teacher, params, seed, report)
-        return self._score(to_int8(student))
+        return self._score(to_int8(student, params["per_channel"], params["embeddings"]))
 
     def _finetune(self, params: Mapping[str, Any], seed: int, report: Report) -> Any:
         transformers.set_seed(seed)
@@ -89,7 +106,7 @@ class Chain:
         self._trainer(kind, student, seed, rate, epochs, report).train()
 
     def _score(self, model: Any) -> float:
-        trainer = self._trainer(Trainer, model, 0, 0.0, 1, lambda value: None)
+        trainer = self._trainer(Trainer, model, 0, 0.0, 1, _mute)
         return float(trainer.evaluate()["eval_f1"])
 
     def _trainer(
@@ -226,9 +243,13 @@ def _cut_heads(attention: Any, share: float) -> None:
     inside.num_attention_heads, inside.all_head_size = keep, keep * size
 
 
-def to_int8(model: Any) -> Any:
+def to_int8(model: Any, per_channel: bool, embeddings: bool) -> Any:
     """Return the model with int8 matrices, as PyTorch's recipe for dynamic quantisation does."""
-    return torch.ao.quantization.quantize_dynamic(model.eval(), {nn.Linear}, dtype=torch.qint8)
+    chosen = "per_channel_dynamic_qconfig" if per_channel else "default_dynamic_qconfig"
+    recipe = {nn.Linear: getattr(quantization, chosen)}
+    if embeddings:
+        recipe[nn.Embedding] = quantization.float_qparams_weight_only_qconfig
+    return quantization.quantize_dynamic(model.eval(), recipe)
 
 
 def _conll(path: Path) -> tuple[list[list[str]], list[list[str]]]:
