@@ -78,24 +78,44 @@ def run_stage(tmp_path_factory: pytest.TempPathFactory):
     return run
 
 
-def _opened_elsewhere(directory: str) -> dict[str, Any]:
-    code = (
-        "import sys, json, hashlib, numpy as np; from stagetree.models.load import load\n"
-        "runner = load(sys.argv[1], threads=1)\n"
-        "batch = dict(runner.tokenizer(sys.argv[2:], padding=True, return_tensors='np'))\n"
-        "logits = np.ascontiguousarray(runner.logits(batch))\n"
-        "print(json.dumps({'digest': hashlib.sha256(logits).hexdigest(),"
-        " 'shape': logits.shape, 'labels': list(runner.labels)}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, directory, *SENTENCES],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+OPENER = """
+import hashlib, json, sys
+import numpy as np
+from stagetree.models.load import load
+for line in sys.stdin:
+    directory, sentences = json.loads(line)
+    runner = load(directory, threads=1)
+    batch = dict(runner.tokenizer(sentences, padding=True, return_tensors="np"))
+    logits = np.ascontiguousarray(runner.logits(batch))
+    digest = hashlib.sha256(logits).hexdigest()
+    row = {"digest": digest, "shape": logits.shape, "labels": list(runner.labels)}
+    print("\\n" + json.dumps(row), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def opened_elsewhere(tmp_path_factory: pytest.TempPathFactory):
+    """Return a function that opens a result in a process that has trained nothing."""
+    errors = tmp_path_factory.mktemp("opener") / "stderr"
+    with (
+        errors.open("w") as told,
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+        ) as process,
+    ):
+
+        def opened(directory: str) -> dict[str, Any]:
+            process.stdin.write(json.dumps([directory, SENTENCES]) + "\n")
+            process.stdin.flush()
+            answer = next((line for line in process.stdout if line.startswith("{")), None)
+            assert answer is not None, errors.read_text()
+            return json.loads(answer)
+
+        yield opened
 
 
 @pytest.mark.parametrize("kind", list(STAGES))
@@ -118,7 +138,7 @@ def test_its_group_file_composes_and_shows_its_upstream(kind: str, in_project) -
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "words"), _cases(variants=True))
 def test_a_result_opens_in_a_new_process_with_equal_outputs(
-    kind: str, words: tuple[str, ...], run_stage, in_project
+    kind: str, words: tuple[str, ...], run_stage, opened_elsewhere, in_project
 ) -> None:
     result = run_stage(in_project, f"stage={kind}", *words)
     row = result.stages[-1]
@@ -128,7 +148,7 @@ def test_a_result_opens_in_a_new_process_with_equal_outputs(
     logits = np.ascontiguousarray(here.logits(batch))
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
-    there = _opened_elsewhere(row.model_dir)
+    there = opened_elsewhere(row.model_dir)
     assert there["shape"] == list(logits.shape)
     assert there["labels"] == list(here.labels)
     assert there["digest"] == hashlib.sha256(logits).hexdigest()
