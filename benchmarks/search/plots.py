@@ -1,0 +1,97 @@
+"""Pictures of what the other benchmarks here found. Needs ``pip install "stagetree[plots]"``.
+
+    python benchmarks/search/plots.py regret curves.json regret.png
+    python benchmarks/search/plots.py studies runs/search-studies.jsonl studies.png
+
+``curves.json`` is what ``synthetic.py --out`` wrote; the JSON lines are those of ``grid.py``,
+``today.py``, ``ray_asha.py`` or ``real_sampler.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
+
+
+def regret(file: Path) -> None:
+    """Draw the median regret by what was paid, with its quartiles, a panel a pipeline."""
+    curves = json.loads(file.read_text())
+    families, costs, samplers = (
+        list(dict.fromkeys(curve[key] for curve in curves))
+        for key in ("family", "costs", "sampler")
+    )
+    _, panels = plt.subplots(
+        len(families), len(costs), figsize=(9.6, 5.2), sharex=True, sharey="row", squeeze=False
+    )
+    for curve in curves:
+        row, column = families.index(curve["family"]), costs.index(curve["costs"])
+        colour = COLOURS[samplers.index(curve["sampler"]) % len(COLOURS)]
+        axes = panels[row][column]
+        low, middle, high = zip(*curve["regret"], strict=True)
+        axes.fill_between(curve["paid"], low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(curve["paid"], middle, color=colour, label=curve["sampler"])
+        axes.set_yscale("log")
+        axes.set_title(f"{curve['family']}, dear: {curve['costs']}", fontsize=9)
+    for axes in panels[-1]:
+        axes.set_xlabel("paid, in whole pipelines")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("regret")
+    panels[0][0].legend(frameon=False, fontsize=8)
+    _plain(panels.ravel())
+
+
+def studies(file: Path) -> None:
+    """Draw the best score by the CPU-seconds taken until then, a line a study."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    stacks = list(dict.fromkeys(row["stack"] for row in rows))
+    _, axes = plt.subplots(figsize=(6.4, 3.6))
+    for stack, colour in zip(stacks, COLOURS, strict=False):
+        own = [row for row in rows if row["stack"] == stack]
+        for place, row in enumerate(own):
+            taken, best = _best(row)
+            axes.step(taken, best, where="post", color=colour, label=None if place else stack)
+            axes.plot(taken[-1], best[-1], "o", color=colour, markersize=4)
+    axes.set_xscale("log")
+    axes.set_xlabel("CPU-seconds; the dot is the end of the study")
+    axes.set_ylabel("best F1 so far")
+    axes.legend(frameon=False)
+    _plain([axes])
+
+
+def _best(row: dict[str, Any]) -> tuple[Sequence[float], Sequence[float]]:
+    taken, values = zip(*row["reached"], strict=True)
+    best = list(accumulate(values, max))
+    return [*taken, row["cpu"]], [*best, best[-1]]
+
+
+def _plain(panels: Sequence[Axes]) -> None:
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    plt.tight_layout()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = {"regret": regret, "studies": studies}
+    parser.add_argument("kind", choices=kinds)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("picture", type=Path)
+    options = parser.parse_args()
+    kinds[options.kind](options.results)
+    plt.savefig(options.picture, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
