@@ -18,6 +18,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito
 
@@ -61,6 +62,9 @@ def studies(file: Path) -> None:
             axes.step(taken, best, where="post", color=colour, label=None if place else stack)
             axes.plot(taken[-1], best[-1], "o", color=colour, markersize=4)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("CPU-seconds; the dot is the end of the study")
     axes.set_ylabel("best F1 so far")
     axes.legend(frameon=False)
