@@ -137,13 +137,20 @@ def data_words(root: Path) -> list[str]:
     ]
 
 
-def chain_words(root: Path, epochs: int, recovery: int) -> list[str]:
-    """Return our line's words for the pipeline, without what is searched."""
+def chain_words(root: Path, epochs: int, recovery: int, *, scored: bool = True) -> list[str]:
+    """Return our line's words for the pipeline, without what is searched.
+
+    Args:
+        root: Where the rows are.
+        epochs: Of fine-tuning.
+        recovery: Epochs of distillation.
+        scored: Score after each epoch, not only at the end of each stage.
+    """
     return [
         "stage=[finetune,prune,distill,quantize]",
         *data_words(root),
         f"stages.finetune.epochs={epochs}",
-        f"stages.finetune.evaluations={epochs}",
+        f"stages.finetune.evaluations={epochs if scored else 1}",
         f"stages.finetune.batch_size={BATCH}",
         f"stages.prune.layers={LAYERS}",
         "stages.prune.layer_choice=even",
@@ -153,7 +160,7 @@ def chain_words(root: Path, epochs: int, recovery: int) -> list[str]:
         "stages.distill.teacher=finetune",
         "stages.distill.student.layers=0",
         f"stages.distill.epochs={recovery}",
-        f"stages.distill.evaluations={recovery}",
+        f"stages.distill.evaluations={recovery if scored else 1}",
         f"stages.distill.batch_size={BATCH}",
         "stages.quantize.method=torch_int8",
     ]
@@ -210,18 +217,18 @@ def outcome(cost: Cost, ended: Sequence[dict[str, Any]], expected: int | None) -
 def ours(size: Size, seed: int) -> dict[str, Any]:
     """Run our study of the shared space, with everything on."""
     more = (f"sampler={size.sampler}", "pruner=median", f"hydra.sweeper.n_trials={size.trials}")
-    return _ours(size, seed, (*SPACE, *more))
+    return _ours(size, seed, (*SPACE, *more), scored=True)
 
 
 def our_grid(size: Size, seed: int) -> dict[str, Any]:
     """Run the shared grid, or the first of its points where fewer trials are wanted."""
     grid = [f"{KEYS[name]}={','.join(map(str, values))}".lower() for name, values in GRID.items()]
-    return _ours(size, seed, (*FIXED, *grid, f"hydra.sweeper.n_trials={size.trials}"))
+    return _ours(size, seed, (*FIXED, *grid, f"hydra.sweeper.n_trials={size.trials}"), scored=False)
 
 
-def _ours(size: Size, seed: int, space: Sequence[str]) -> dict[str, Any]:
+def _ours(size: Size, seed: int, space: Sequence[str], *, scored: bool) -> dict[str, Any]:
     with folder(size) as root:
-        words = [*chain_words(root, size.epochs, size.recovery), *space]
+        words = [*chain_words(root, size.epochs, size.recovery, scored=scored), *space]
         cost = launch(words, root, "ours", seed)
         return outcome(cost, trials(root / "ours"), size.trials)
 

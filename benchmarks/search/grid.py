@@ -2,8 +2,9 @@
 
 A grid: 2 rates of fine-tuning x 3 temperatures of distillation x 4 ways of int8, the layers cut in
 between. Today: Optuna's ``GridSampler`` round ``transformers.Trainer`` with its defaults (fp32,
-dynamic padding, a score after each epoch); every trial runs every stage: ``programs/grid.py``.
-Ours: ``run.py -m`` with its defaults, where 24 trials are 2 + 2 + 6 + 24 stages. Nothing is pruned.
+dynamic padding); every trial runs every stage: ``programs/grid.py``. Ours: ``run.py -m`` with its
+defaults, where 24 trials are 2 + 2 + 6 + 24 stages. Nothing is pruned, so nobody scores after each
+epoch: today's stack scores the int8 model, ours the result of every stage.
 Fresh processes of one thread, in turns (A B, B A, ...), one pair a seed. CPU-seconds are those of
 whole processes, start and end included.
 

@@ -48,10 +48,6 @@ FIXED = {
 """What is not searched has these values."""
 
 
-def _mute(value: float) -> None:
-    """Tell nobody of a score."""
-
-
 class Chain:
     """The pipeline on one pair of CoNLL files.
 
@@ -69,13 +65,14 @@ class Chain:
         )
         self._train, self._validation = self._encode(*train), self._encode(*validation)
 
-    def __call__(self, params: Mapping[str, Any], seed: int, report: Report = _mute) -> float:
+    def __call__(self, params: Mapping[str, Any], seed: int, report: Report | None = None) -> float:
         """Run all stages and return the F1 of the int8 model.
 
         Args:
             params: Values of the search space; what it lacks is ``FIXED``.
             seed: Seed of the new head and of the batches.
-            report: Hears of the F1 after each epoch, and may raise to end the trial.
+            report: Hears of the F1 after each epoch, and may raise to end the trial. By default
+                nobody asks, so that nothing is scored before the end.
         """
         params = {**FIXED, **params}
         teacher = self._finetune(params, seed, report)
@@ -83,7 +80,7 @@ class Chain:
         self._distill(student, teacher, params, seed, report)
         return self._score(to_int8(student, params["per_channel"], params["embeddings"]))
 
-    def _finetune(self, params: Mapping[str, Any], seed: int, report: Report) -> Any:
+    def _finetune(self, params: Mapping[str, Any], seed: int, report: Report | None) -> Any:
         transformers.set_seed(seed)
         names = dict(enumerate(self._labels))
         model = AutoModelForTokenClassification.from_pretrained(
@@ -94,7 +91,12 @@ class Chain:
         return model
 
     def _distill(
-        self, student: Any, teacher: Any, params: Mapping[str, Any], seed: int, report: Report
+        self,
+        student: Any,
+        teacher: Any,
+        params: Mapping[str, Any],
+        seed: int,
+        report: Report | None,
     ) -> None:
         kind = functools.partial(
             DistillationTrainer,
@@ -106,7 +108,7 @@ class Chain:
         self._trainer(kind, student, seed, rate, epochs, report).train()
 
     def _score(self, model: Any) -> float:
-        trainer = self._trainer(Trainer, model, 0, 0.0, 1, _mute)
+        trainer = self._trainer(Trainer, model, 0, 0.0, 1, None)
         return float(trainer.evaluate()["eval_f1"])
 
     def _trainer(
@@ -116,7 +118,7 @@ class Chain:
         seed: int,
         rate: float,
         epochs: float,
-        report: Report,
+        report: Report | None,
     ) -> Trainer:
         arguments = TrainingArguments(
             output_dir=self._settings["folder"],
@@ -125,7 +127,7 @@ class Chain:
             per_device_train_batch_size=self._settings["batch"],
             warmup_steps=0.1,
             weight_decay=0.01,
-            eval_strategy="epoch",
+            eval_strategy="epoch" if report else "no",
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -139,7 +141,7 @@ class Chain:
             eval_dataset=self._validation,
             data_collator=DataCollatorForTokenClassification(self._tokenizer),
             compute_metrics=self._metrics,
-            callbacks=[Reporting(report)],
+            callbacks=[Reporting(report)] if report else None,
         )
         trainer.remove_callback(transformers.PrinterCallback)
         return trainer
