@@ -155,7 +155,8 @@ def _explain(error: Exception, override: Override, words: list[str]) -> Fault:
         return Fault(key, _unknown_key(key, words))
     if "No match in the defaults list" in str(error):
         return Fault(key, _unknown_key(key, words))
-    return Fault(key, f"{text} (got {override.get_value_string()})")
+    got = override.input_line if override.is_delete() else override.get_value_string()
+    return Fault(key, f"{text} (got {got})")
 
 
 def _unknown_key(key: str, words: list[str]) -> str:

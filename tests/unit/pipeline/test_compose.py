@@ -174,6 +174,26 @@ def test_faults_of_a_command_line_name_the_nearest_key(in_project) -> None:
     assert len(found) == 4
 
 
+@pytest.mark.parametrize("word", ["~hydra.sweeper.params", "~stages.nothing"])
+def test_what_cannot_be_deleted_is_a_fault_like_others(in_project, word) -> None:
+    (found,) = commandline.diagnose([word])
+    assert found.path == word[1:]
+    assert f"got {word}" in found.message
+
+
+@pytest.mark.parametrize("url", [None, "postgresql+psycopg2://me@db.cluster/optuna"])
+def test_the_search_on_postgresql_asks_the_environment_where_it_is(
+    in_project, monkeypatch, url
+) -> None:
+    monkeypatch.delenv("STAGETREE_STORAGE", raising=False)
+    if url is not None:
+        monkeypatch.setenv("STAGETREE_STORAGE", url)
+    config = in_project(["+sweep=cluster/postgres"], with_hydra=True)
+    assert config.hydra.sweeper.storage == url
+    assert config.hydra.sweeper.n_workers == 8
+    assert [node.name for node in compose(config).nodes] == ["finetune", "distill", "quantize"]
+
+
 def test_composing_imports_no_torch(project) -> None:
     code = (
         "import sys; from stagetree.pipeline import commandline, schema; schema.register();"
