@@ -28,6 +28,17 @@ def trials(directory: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name="s", storage=storage).trials
 
 
+def stopped(search: subprocess.Popen[bytes]) -> list[int]:
+    """Stop a search and its workers where they are; return their process numbers."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(search.pid)], capture_output=True, text=True, check=False
+    )
+    everyone = [search.pid, *map(int, found.stdout.split())]
+    for pid in everyone:
+        os.kill(pid, signal.SIGSTOP)
+    return everyone
+
+
 def test_a_killed_grid_goes_on_and_runs_each_point_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with subprocess.Popen(
@@ -40,13 +51,16 @@ def test_a_killed_grid_goes_on_and_runs_each_point_once(tmp_path: Path) -> None:
         while not log.exists() or log.read_text().count("second") < 2:
             assert time.monotonic() < end, "the app did not get there"
             time.sleep(0.05)
-        found = subprocess.run(
-            ["pgrep", "-P", str(search.pid)], capture_output=True, text=True, check=False
-        )
-        for pid in (search.pid, *map(int, found.stdout.split())):
+        everyone, before = stopped(search), trials(tmp_path)
+        while not any(trial.state == TrialState.RUNNING for trial in before):  # all in between
+            assert search.poll() is None, "it ended before it could be killed"
+            for pid in everyone:
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.2)
+            everyone, before = stopped(search), trials(tmp_path)
+        for pid in everyone:
             os.kill(pid, signal.SIGKILL)
     before = trials(tmp_path)
-    assert any(trial.state == TrialState.RUNNING for trial in before)
     subprocess.run([sys.executable, str(APP), *LINE], cwd=tmp_path, check=True, timeout=240)
     after = trials(tmp_path)
     assert [trial.state for trial in after] == [TrialState.COMPLETE] * 12
