@@ -61,6 +61,7 @@ def test_a_killed_grid_goes_on_and_runs_each_point_once(tmp_path: Path) -> None:
         for pid in everyone:
             os.kill(pid, signal.SIGKILL)
     before = trials(tmp_path)
+    assert any(trial.state == TrialState.RUNNING for trial in before)
     subprocess.run([sys.executable, str(APP), *LINE], cwd=tmp_path, check=True, timeout=240)
     after = trials(tmp_path)
     assert [trial.state for trial in after] == [TrialState.COMPLETE] * 12

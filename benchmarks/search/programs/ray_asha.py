@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
+from study import arguments, note
 
 HERE = str(Path(__file__).parent)
 
@@ -30,18 +29,11 @@ class Log(tune.Callback):
         """Write the line."""
         done = trial.last_result.get("whole", False)
         value = trial.last_result["f1"] if done else None
-        row = {"state": "COMPLETE" if done else "PRUNED", "value": value, "end": time.time()}
-        with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        note(self._path, "COMPLETE" if done else "PRUNED", value)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", required=True)
-    parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--trials", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     settings, seed = options.settings, options.seed

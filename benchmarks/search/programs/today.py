@@ -5,21 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from pathlib import Path
-
 import chain
 import optuna
+from study import arguments, note
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", required=True)
-    parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--trials", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--sampler", choices=["tpe", "random"], default="tpe")
     options = parser.parse_args()
     run = chain.opened(options.settings)
@@ -42,9 +34,7 @@ def main() -> None:
         return run(params, options.seed, report)
 
     def ended(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        row = {"state": trial.state.name, "value": trial.value, "end": time.time()}
-        with options.log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        note(options.log, trial.state.name, trial.value)
 
     random = options.sampler == "random"
     seeded = optuna.samplers.RandomSampler if random else optuna.samplers.TPESampler
