@@ -1,7 +1,8 @@
 """Whole processes by their CPU-seconds, turns, intervals, and results that outlive an interruption.
 
 A process counts with everything it started, servers that outlive it too: whoever loses its parent
-is adopted, ended and waited for, so that no work goes uncounted.
+is adopted, ended and waited for. What a parent has not waited for (Ray's server ignores the end of
+its workers, whose seconds the system then drops) counts by the last look at it, five a second.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def run(words: Sequence[str], log: Path, **variables: str) -> Cost:
     if failed:
         tail = "\n".join(log.read_text().splitlines()[-30:])
         raise SystemExit(f"{' '.join(words)}\nfailed with {failed}:\n{tail}")
-    cpu = _waited_for() - before
+    cpu = max(_waited_for() - before, watch.seen)
     return Cost(cpu, end - start, load, [(start, 0.0), *watch.curve, (end, cpu)])
 
 
@@ -100,11 +101,16 @@ def _end_orphans() -> None:
 
 
 class _Watch:
-    """Notes from time to time how many CPU-seconds a process and its children have taken."""
+    """Notes from time to time how many CPU-seconds a process and all it started have taken.
+
+    Attributes:
+        curve: Pairs of seconds since 1970 and CPU-seconds until then.
+    """
 
     def __init__(self, pid: int) -> None:
         self.curve: list[tuple[float, float]] = []
         self._root = psutil.Process(pid)
+        self._own: dict[tuple[int, float], float] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._note, daemon=True)
 
@@ -116,23 +122,32 @@ class _Watch:
         self._end.set()
         self._thread.join()
 
+    @property
+    def seen(self) -> float:
+        """CPU-seconds of every process at the last look at it, those that have ended too."""
+        return sum(self._own.values())
+
     def _note(self) -> None:
         most = 0.0
         while not self._end.wait(_EVERY):
-            most = max(most, sum(_seconds(self._root)))
+            most = max(most, self._look(), self.seen)
             self.curve.append((time.time(), most))
 
-
-def _seconds(root: psutil.Process) -> Iterator[float]:
-    try:
-        family = [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return
-    for one in family:
+    def _look(self) -> float:
+        """Return the CPU-seconds of who lives, with those of children they have waited for."""
+        total = 0.0
         try:
-            yield sum(one.cpu_times()[:4])  # its own and those of children it has waited for
+            family = [self._root, *self._root.children(recursive=True)]
         except psutil.Error:
-            continue
+            return total
+        for one in family:
+            try:
+                times = one.cpu_times()
+                self._own[one.pid, one.create_time()] = times.user + times.system
+            except psutil.Error:
+                continue
+            total += sum(times[:4])
+        return total
 
 
 class Results:
