@@ -51,16 +51,22 @@ GRID: dict[str, tuple[float | bool, ...]] = {
 
 KEYS = {
     "finetune_rate": "stages.finetune.learning_rate",
+    "ffn": "stages.prune.ffn",
+    "distill_rate": "stages.distill.learning_rate",
+    "alpha": "stages.distill.alpha",
     "temperature": "stages.distill.temperature",
     "per_channel": "stages.quantize.per_channel",
     "embeddings": "stages.quantize.embeddings",
 }
-FIXED = (
-    "stages.prune.ffn=0.75",
-    "stages.distill.learning_rate=1e-3",
-    "stages.distill.alpha=0.5",
-)
-"""What the grid leaves as it is: ``programs/chain.py`` has the same."""
+FIXED: dict[str, float | bool] = {
+    "ffn": 0.75,
+    "distill_rate": 1e-3,
+    "alpha": 0.5,
+    "temperature": 2.0,
+    "per_channel": False,
+    "embeddings": False,
+}
+"""What the grid does not search has these values."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ def folder(size: Size) -> Iterator[Path]:
             "heads": HEADS,
             "batch": BATCH,
             "grid": GRID,
+            "fixed": FIXED,
             **{split: str(root / f"{split}.conll") for split in counts},
         }
         (root / "settings.json").write_text(json.dumps(settings))
@@ -222,8 +229,9 @@ def ours(size: Size, seed: int) -> dict[str, Any]:
 
 def our_grid(size: Size, seed: int) -> dict[str, Any]:
     """Run the shared grid, or the first of its points where fewer trials are wanted."""
-    grid = [f"{KEYS[name]}={','.join(map(str, values))}".lower() for name, values in GRID.items()]
-    return _ours(size, seed, (*FIXED, *grid, f"hydra.sweeper.n_trials={size.trials}"), scored=False)
+    points = {**{name: (value,) for name, value in FIXED.items()}, **GRID}
+    words = [f"{KEYS[name]}={','.join(map(str, points[name]))}".lower() for name in points]
+    return _ours(size, seed, (*words, f"hydra.sweeper.n_trials={size.trials}"), scored=False)
 
 
 def _ours(size: Size, seed: int, space: Sequence[str], *, scored: bool) -> dict[str, Any]:

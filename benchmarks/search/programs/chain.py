@@ -37,23 +37,13 @@ from transformers.pytorch_utils import prune_linear_layer
 Report = Callable[[float], None]
 
 
-FIXED = {
-    "ffn": 0.75,
-    "distill_rate": 1e-3,
-    "temperature": 2.0,
-    "alpha": 0.5,
-    "per_channel": False,
-    "embeddings": False,
-}
-"""What is not searched has these values."""
-
-
 class Chain:
     """The pipeline on one pair of CoNLL files.
 
     Args:
         settings: ``model``, ``train``, ``validation``, ``epochs``, ``recovery`` (epochs of
-            distillation), ``layers`` and ``heads`` (that stay), ``batch``, ``folder``.
+            distillation), ``layers`` and ``heads`` (that stay), ``batch``, ``folder``, ``fixed``
+            (values of what is not searched).
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -69,12 +59,12 @@ class Chain:
         """Run all stages and return the F1 of the int8 model.
 
         Args:
-            params: Values of the search space; what it lacks is ``FIXED``.
+            params: Values of the search space; what it lacks is ``fixed``.
             seed: Seed of the new head and of the batches.
             report: Hears of the F1 after each epoch, and may raise to end the trial. By default
                 nobody asks, so that nothing is scored before the end.
         """
-        params = {**FIXED, **params}
+        params = {**self._settings["fixed"], **params}
         teacher = self._finetune(params, seed, report)
         student = cut(teacher, self._settings["layers"], self._settings["heads"], params["ffn"])
         self._distill(student, teacher, params, seed, report)
