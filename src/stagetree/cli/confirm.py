@@ -24,39 +24,36 @@ if TYPE_CHECKING:
 LOCK = "confirm.lock"
 
 
+Top = Annotated[int, typer.Option(min=1, help="How many of the best trials to confirm.")]
+Seeds = Annotated[int, typer.Option(min=2, help="How many seeds; those of the study are left out.")]
+Trials = Annotated[list[int] | None, typer.Option(help="Confirm this trial; may be repeated.")]
+Baseline = Annotated[
+    int | None, typer.Option(help="Compare with this trial instead of the default.")
+]
+Metric = Annotated[str | None, typer.Option(help="Which of several objectives to compare.")]
+Seed = Annotated[list[int] | None, typer.Option(help="Use this seed; may be repeated.")]
+Workers = Annotated[int, typer.Option(min=1, help="How many runs at a time.")]
+Test = Annotated[bool, typer.Option(help="Read the test split after the verdict.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Read the test split although it was read before.")
+]
+Database = Annotated[str | None, typer.Option(help="Database URL, for a study that has one.")]
+
+
 def confirm(
     study: StudyName,
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="How many of the best trials to confirm.")
-    ] = 3,
-    seeds: Annotated[
-        int, typer.Option("--seeds", min=2, help="How many seeds; those of the study are left out.")
-    ] = 5,
-    trial: Annotated[
-        list[int] | None, typer.Option("--trial", help="Confirm this trial; may be repeated.")
-    ] = None,
-    baseline: Annotated[
-        int | None,
-        typer.Option("--baseline", help="Compare with this trial instead of the default."),
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", help="Which of several objectives to compare.")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", help="Use this seed; may be repeated.")
-    ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="How many runs at a time.")] = 1,
-    test: Annotated[
-        bool, typer.Option("--test/--no-test", help="Read the test split after the verdict.")
-    ] = True,
-    again: Annotated[
-        bool, typer.Option("--again", help="Read the test split although it was read before.")
-    ] = False,
+    top: Top = 3,
+    seeds: Seeds = 5,
+    trial: Trials = None,
+    baseline: Baseline = None,
+    metric: Metric = None,
+    seed: Seed = None,
+    workers: Workers = 1,
+    test: Test = True,
+    again: Again = False,
     as_json: AsJson = False,
     root: Root = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Database URL, for a study that has one.")
-    ] = None,
+    storage: Database = None,
 ) -> None:
     """Rerun the best trials and the default with several seeds and say which to ship.
 

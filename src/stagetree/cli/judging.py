@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stagetree.cli import reruns
 from stagetree.cli.confirming import Plan
@@ -19,6 +19,10 @@ from stagetree.core.errors import StagetreeError
 from stagetree.pipeline.nodes import Pipeline
 from stagetree.pipeline.store import Store
 from stagetree.search.candidates import Candidate
+
+if TYPE_CHECKING:
+    from stagetree.report.paired import Paired
+    from stagetree.tasks.base import Task
 
 
 @dataclass
@@ -76,23 +80,15 @@ def judge(plan: Plan, found: Outcomes) -> confirmations.Confirmation:
     from stagetree.pipeline.environment import environment
     from stagetree.report.choice import Wording, choice
     from stagetree.report.confirmation import comparison_json, estimate_json
-    from stagetree.report.paired import paired
     from stagetree.report.statistics import compare, estimate
 
     question = plan.question
     metric, maximize = question.metric, question.directions[question.objective] == "maximize"
     _, some = plan.all_runs()[0]
     task, _ = some.concern(some.nodes[-1])
-    values = {
-        name: [row[question.objective] for row in rows] for name, rows in found.values.items()
-    }
-    kept = {
-        name: [plan.store.examples(one.nodes[-1].signature) for _, one in plan.runs[name]]
-        for name in values
-    }
-    scores = paired(task, metric, values, kept)
+    scores = _paired(plan, found, task)
     estimates = {name: estimate(runs) for name, runs in scores.runs.items()}
-    told = compare(scores.runs, pairs(list(values)), maximize=maximize)
+    told = compare(scores.runs, pairs(list(found.values)), maximize=maximize)
     wording = Wording(metric, maximize=maximize, points=metric == task.primary_metric)
     shipped, sentence = choice(estimates, told, question.baseline.name, maximize=maximize)
     return {
@@ -119,6 +115,21 @@ def judge(plan: Plan, found: Outcomes) -> confirmations.Confirmation:
         "verdict": [sentence, *(wording.line(one) for one in told)],
         "test": None,
     }
+
+
+def _paired(plan: Plan, found: Outcomes, task: Task) -> Paired:
+    """Return what the candidates scored, with what was predicted of each example."""
+    from stagetree.report.paired import paired
+
+    question = plan.question
+    values = {
+        name: [row[question.objective] for row in rows] for name, rows in found.values.items()
+    }
+    kept = {
+        name: [plan.store.examples(one.nodes[-1].signature) for _, one in plan.runs[name]]
+        for name in values
+    }
+    return paired(task, question.metric, values, kept)
 
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:

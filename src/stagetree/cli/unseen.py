@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stagetree.cli.confirming import Plan
@@ -11,6 +11,7 @@ from stagetree.core import confirmations
 
 if TYPE_CHECKING:
     from stagetree.core.confirmations import Confirmation
+    from stagetree.report.paired import Paired
     from stagetree.tasks.examples import Examples
 
 
@@ -84,8 +85,6 @@ def _scores(plan: Plan, confirmation: Confirmation, heard: Callable[[str], None]
             kept[name].append(found.examples)
             heard(f"test split: {name}, seed {run.seed}")
     scores = paired(task, task.primary_metric, values, kept)
-    versus = [pair for pair in pairs(names) if pair[1] == names[0]]
-    differences = [(pair, scores.runs[pair[0]].minus(scores.runs[pair[1]])) for pair in versus]
     return {
         "metric": task.primary_metric,
         "examples": len(load(some.concern(some.nodes[-1])[1]).test),
@@ -94,13 +93,25 @@ def _scores(plan: Plan, confirmation: Confirmation, heard: Callable[[str], None]
             {"name": name, "values": values[name], **estimate_json(estimate(scores.runs[name]))}
             for name in names
         ],
-        "comparisons": [
-            {
-                "first": first,
-                "second": second,
-                "difference": estimate(difference).mean,
-                "interval": estimate_json(estimate(difference))["interval"],
-            }
-            for (first, second), difference in differences
-        ],
+        "comparisons": _with_the_first(scores, names),
     }
+
+
+def _with_the_first(scores: Paired, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the differences of all others from the first candidate."""
+    from stagetree.report.confirmation import estimate_json
+    from stagetree.report.statistics import estimate
+
+    found = []
+    for first, second in pairs(names):
+        if second == names[0]:
+            difference = estimate(scores.runs[first].minus(scores.runs[second]))
+            found.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "difference": difference.mean,
+                    "interval": estimate_json(difference)["interval"],
+                }
+            )
+    return found

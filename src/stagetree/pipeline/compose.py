@@ -254,19 +254,7 @@ def _sign(
     use: Resources,
 ) -> Pipeline:
     """Give every stage its signature, each from those before it."""
-    try:
-        data_fingerprint = digest(
-            {
-                "data": SOURCES[data.kind].fingerprint(parts.unlimited(data)),
-                "limits": [data.max_train, data.max_validation, data.split_seed],
-                "task": task.identity(),
-            }
-        )
-        revision = model_source.revision(model)
-    except ConfigError:
-        raise
-    except StagetreeError as error:
-        raise ConfigError([Fault("", str(error))]) from error
+    data_fingerprint, revision = _origins(task, data, model)
     resolved = numerics.resolve(cfg.numerics.name)
     nodes = [
         dataclasses.replace(node, name=seeds.named(node.key, seed)) if several else node
@@ -288,6 +276,23 @@ def _sign(
         resources=use,
         timed=cfg.measure.name == "all" or asks_for_time(named),
     )
+
+
+def _origins(task: Task, data: DataConfig, model: ModelConfig) -> tuple[str, str]:
+    """Return what tells data and task, and the model's first weights, from all others."""
+    try:
+        fingerprint = digest(
+            {
+                "data": SOURCES[data.kind].fingerprint(parts.unlimited(data)),
+                "limits": [data.max_train, data.max_validation, data.split_seed],
+                "task": task.identity(),
+            }
+        )
+        return fingerprint, model_source.revision(model)
+    except ConfigError:
+        raise
+    except StagetreeError as error:
+        raise ConfigError([Fault("", str(error))]) from error
 
 
 def _nodes(

@@ -118,18 +118,29 @@ def fit(
     except OutOfMemory as error:
         why = str(error)  # the error itself holds on to the model
     else:
-        if not ranks.leads():
-            return None
-        if ranks.sharded():  # what was trained is in parts
-            learner = start.build()
-            checkpoint.load_weights(learner.model, best_weights(context))
-        if limit.failures:
-            known.succeed()
-        if learner.masks is not None:
-            learner.masks.bake()
-        return _save(learner, config, context, lineage)
+        if ranks.leads():
+            if limit.failures:
+                known.succeed()
+            _finish(learner, start, config, context, lineage)
+        return
     known.fail()
     raise _unfit(config, context, why)
+
+
+def _finish(
+    learner: Learner,
+    start: Start,
+    config: TrainingConfig,
+    context: StageSurroundings,
+    lineage: Mapping[str, Any] | None,
+) -> None:
+    """Save what was trained as a model that stands by itself."""
+    if ranks.sharded():  # what was trained is in parts
+        learner = start.build()
+        checkpoint.load_weights(learner.model, best_weights(context))
+    if learner.masks is not None:
+        learner.masks.bake()
+    _save(learner, config, context, lineage)
 
 
 def _needs(start: Start, config: TrainingConfig, context: StageSurroundings) -> dict[str, Any]:
