@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +15,8 @@ from stagetree.core.errors import Fault, unknown
 T = TypeVar("T")
 
 _ABSENT = "expected a value but got none"
+_MOST = 256
+_read: dict[tuple[type, str], Any] = {}  # what fitted: most parts of a trial are its neighbour's
 
 
 def below(prefix: str, faults: list[Fault]) -> list[Fault]:
@@ -39,8 +43,22 @@ def typed(node: Any, schema: type[T], path: str, faults: list[Fault]) -> T | Non
     except OmegaConfBaseException as error:
         faults.append(Fault(path, str(error).splitlines()[0]))
         return None
+    known = (schema, repr(plain))
+    if known not in _read:
+        config = _filled(plain if isinstance(plain, dict) else {}, schema, path, faults)
+        if len(faults) > found:
+            return None
+        if len(_read) >= _MOST:
+            _read.clear()
+        _read[known] = config
+    return cast("T", copy.deepcopy(_read[known]))
+
+
+def _filled(plain: Mapping[Any, Any], schema: type[T], path: str, faults: list[Fault]) -> T | None:
+    """Return an instance of a dataclass with these values, or note those that do not fit."""
+    found = len(faults)
     config = OmegaConf.structured(schema)
-    for key, value in plain.items() if isinstance(plain, dict) else ():
+    for key, value in plain.items():
         try:
             OmegaConf.update(config, str(key), value)
         except OmegaConfBaseException as error:
