@@ -51,24 +51,33 @@ def regret(file: Path) -> None:
 
 
 def studies(file: Path) -> None:
-    """Draw the best score by the CPU-seconds taken until then, a line a study."""
+    """Draw the best score by the CPU-seconds so far: a line a study, a panel a data set."""
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     stacks = list(dict.fromkeys(row["stack"] for row in rows))
-    _, axes = plt.subplots(figsize=(6.4, 3.6))
-    for stack, colour in zip(stacks, COLOURS, strict=False):
-        own = [row for row in rows if row["stack"] == stack]
-        for place, row in enumerate(own):
-            taken, best = _best(row)
-            axes.step(taken, best, where="post", color=colour, label=None if place else stack)
-            axes.plot(taken[-1], best[-1], "o", color=colour, markersize=4)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("CPU-seconds; the dot is the end of the study")
-    axes.set_ylabel("best F1 so far")
-    axes.legend(frameon=False)
-    _plain([axes])
+    data = list(dict.fromkeys(row["settings"]["data"] for row in rows))
+    _, panels = plt.subplots(1, len(data), figsize=(1.6 + 4.8 * len(data), 3.6), squeeze=False)
+    for axes, name in zip(panels[0], data, strict=True):
+        for stack, colour in zip(stacks, COLOURS, strict=False):
+            chosen = [
+                row for row in rows if (row["stack"], row["settings"]["data"]) == (stack, name)
+            ]
+            _studies(axes, chosen, colour, stack)
+        axes.set_title(Path(name).name, fontsize=9)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("CPU-seconds; the dot is the end of the study")
+    panels[0][0].set_ylabel("best F1 so far")
+    panels[0][0].legend(frameon=False)
+    _plain(panels[0])
+
+
+def _studies(axes: Axes, rows: Sequence[dict[str, Any]], colour: str, label: str) -> None:
+    for place, row in enumerate(rows):
+        taken, best = _best(row)
+        axes.step(taken, best, where="post", color=colour, label=None if place else label)
+        axes.plot(taken[-1], best[-1], "o", color=colour, markersize=4)
 
 
 def _best(row: dict[str, Any]) -> tuple[Sequence[float], Sequence[float]]:
