@@ -92,11 +92,14 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Run:
-    """A search: after each trial what was paid (in pipelines) and the incumbent's regret."""
+    """A search: after each trial what was paid (in pipelines) and the incumbent's regret.
+
+    ``asking`` has the CPU-seconds that each proposal took.
+    """
 
     paid: list[float]
     regret: list[float]
-    asking: float
+    asking: list[float]
 
     def at(self, budget: float) -> float:
         """Return the regret when so much was paid."""
@@ -111,21 +114,26 @@ class Run:
         )
 
 
-def search(task: tuple[str, str, str, int, float]) -> Run:
-    """Search one pipeline with a sampler built anew for each trial, as our workers do."""
+def search(task: tuple[str, str, str, int, float], most: float = math.inf) -> Run:
+    """Search one pipeline with a sampler built anew for each trial, as our workers do.
+
+    Args:
+        task: Sampler, family, where the costs lie, seed and budget in whole pipelines.
+        most: Trials at most.
+    """
     name, family, where, seed, budget = task
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     pipeline, costs = Pipeline(family, seed), np.array(COSTS[where]) / sum(COSTS[where])
     study = optuna.create_study()
     stored: set[bytes] = set()
-    paid, best, asking = 0.0, math.inf, 0.0
-    run = Run([], [], 0.0)
-    while paid < budget:
+    paid, best = 0.0, math.inf
+    run = Run([], [], [])
+    while paid < budget and len(run.paid) < most:
         study.sampler = SAMPLERS[name](seed * 100_003 + len(study.get_trials(deepcopy=False)))
         start = time.process_time()
         trial = study.ask(SPACE)
-        asking += time.process_time() - start
+        run.asking.append(time.process_time() - start)
         point = np.array([trial.params[one] for one in NAMES])
         rows = []
         for stage, cost in enumerate(costs):
@@ -140,7 +148,7 @@ def search(task: tuple[str, str, str, int, float]) -> Run:
         best = min(best, value)
         run.paid.append(paid)
         run.regret.append(pipeline.regret(point) if better else run.regret[-1])
-    return Run(run.paid, run.regret, asking / len(run.paid))
+    return run
 
 
 def speed(
@@ -215,7 +223,7 @@ def _row(
     ratio, low, high = speed(plain, own, budget)
     medians = [float(np.median([run.at(share * budget) for run in own])) for share in (1, 0.5)]
     within = [sum(paid <= budget for paid in run.paid) for run in own]
-    asking = 1000 * float(np.mean([run.asking for run in own]))
+    asking = 1000 * float(np.mean([np.mean(run.asking) for run in own]))
     interval = f"{low:.2f}-{high:.2f}"
     figures = (f"{medians[0]:.4f}", f"{medians[1]:.4f}", f"{np.mean(within):.0f}", f"{asking:.0f}")
     return (family, where, name, f"{ratio:.2f}", interval, *figures)
