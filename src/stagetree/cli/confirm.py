@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stagetree.cli.options import AsJson, Root, StudyName, directory, show, study_home
+from stagetree.cli.studies import Storage
 from stagetree.core import interrupt
 from stagetree.core.errors import ConfigError, Fault, StagetreeError, unknown
 
@@ -37,7 +38,6 @@ Test = Annotated[bool, typer.Option(help="Read the test split after the verdict.
 Again = Annotated[
     bool, typer.Option("--again", help="Read the test split although it was read before.")
 ]
-Database = Annotated[str | None, typer.Option(help="Database URL, for a study that has one.")]
 
 
 def confirm(
@@ -53,7 +53,7 @@ def confirm(
     again: Again = False,
     as_json: AsJson = False,
     root: Root = None,
-    storage: Database = None,
+    storage: Storage = None,
 ) -> None:
     """Rerun the best trials and the default with several seeds and say which to ship.
 
