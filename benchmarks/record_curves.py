@@ -30,7 +30,7 @@ from optuna.trial import FrozenTrial
 
 from stagetree.data.load import load
 from stagetree.data.sources.base import SOURCES
-from stagetree.models import huggingface
+from stagetree.models import tokenizers
 from stagetree.models.config import ModelConfig
 from stagetree.search.stage_pruner import STAGE_STEPS
 from stagetree.tasks.base import TASKS
@@ -86,7 +86,7 @@ def examples(options: argparse.Namespace) -> int:
     limits = {"max_train": options.max_train, "max_validation": options.max_validation}
     corpus = load(SOURCES["pii"].Config(kind="pii", **limits))
     task = TASKS["ner"](TASKS["ner"].Config(kind="ner"))
-    tokenizer = huggingface.tokenizer(ModelConfig("minilm_l6"))
+    tokenizer = tokenizers.of_model(ModelConfig("minilm_l6"))
     return len(task.encode(corpus.train, tokenizer, task.labels(corpus), TrainingConfig.max_length))
 
 

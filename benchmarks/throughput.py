@@ -34,7 +34,7 @@ from transformers import (
 
 from stagetree.data.load import load
 from stagetree.data.sources.base import SOURCES
-from stagetree.models import huggingface
+from stagetree.models import huggingface, tokenizers
 from stagetree.models.config import ModelConfig
 from stagetree.tasks.base import TASKS
 from stagetree.training import numerics
@@ -68,7 +68,7 @@ class Problem:
         """Return the default data as the default model reads it, to be trained in such batches."""
         corpus = load(SOURCES["pii"].Config(kind="pii"))
         task = TASKS["ner"](TASKS["ner"].Config(kind="ner"))
-        tokenizer = huggingface.tokenizer(ModelConfig("minilm_l6"))
+        tokenizer = tokenizers.of_model(ModelConfig("minilm_l6"))
         labels = task.labels(corpus)
         splits = (
             task.encode(split, tokenizer, labels, 128)

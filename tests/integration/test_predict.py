@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stagetree.models import format as model_format
-from stagetree.models import huggingface, onnx
+from stagetree.models import huggingface, onnx, tokenizers
 from stagetree.models.config import ModelConfig
 from stagetree.models.forms.onnx import FILE
 
@@ -57,13 +57,13 @@ def models(tmp_path_factory) -> dict[tuple[str, str], Path]:
         place = root / task
         place.mkdir()
         model = huggingface.build(config, auto_class, labels, seed=3)
-        tokenizer = huggingface.tokenizer(config)
+        tokenizer = tokenizers.of_model(config)
         manifest = huggingface.save(model, tokenizer, place, task, labels, 16)
         other = root / f"{task}-onnx"
         other.mkdir()
         onnx.export(model, tokenizer, other / FILE)
         model.config.save_pretrained(other)
-        huggingface.save_tokenizer(tokenizer, other)
+        tokenizers.save(tokenizer, other)
         model_format.write(other, replace(manifest, form="onnx"))
         found |= {(task, "huggingface"): place, (task, "onnx"): other}
     return found

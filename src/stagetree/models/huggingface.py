@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stagetree.core import atomic
 from stagetree.core.errors import ModelError, unknown
 from stagetree.models import format as model_format
-from stagetree.models import source
+from stagetree.models import tokenizers
 from stagetree.models.checkpoint import (
     Checkpoint,
     checkpoint,
@@ -145,48 +144,6 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
-    """Return the model's tokenizer: a fast one, one object a process.
-
-    Raises:
-        ModelError: There is none, or only a slow one.
-        AssetError: The asset is not on this machine yet.
-    """
-    place, commit = source.locate_tokenizer(config), source.tokenizer_commit(config)
-    return _tokenizer(place, commit, source.revision(config))
-
-
-def stored_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a model directory.
-
-    Raises:
-        ModelError: It cannot be read.
-    """
-    return _read_tokenizer(str(directory), None)
-
-
-@functools.lru_cache(maxsize=8)
-def _tokenizer(place: str, commit: str | None, _revision: str) -> PreTrainedTokenizerBase:
-    return _read_tokenizer(place, commit)
-
-
-def _read_tokenizer(place: str, commit: str | None) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet():
-            found = AutoTokenizer.from_pretrained(place, revision=commit)
-    except Exception as error:  # the Rust tokenizers raise plain Exception
-        raise ModelError(f"cannot read the tokenizer in {place}: {error}") from error
-    if not found.is_fast:
-        raise ModelError(
-            f"expected a fast tokenizer in {place} but got {type(found).__name__}, which cannot "
-            "tell which word a sub-word belongs to; set model.tokenizer to one with a "
-            "tokenizer.json"
-        )
-    return found
-
-
 def save(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -219,7 +176,7 @@ def save(
     """
     with quiet():
         model.save_pretrained(directory)
-    save_tokenizer(tokenizer, directory)
+    tokenizers.save(tokenizer, directory)
     pruned = irregular(model)
     if pruned:
         atomic.write_json(directory / FILE, asdict(structure_of(model)))
@@ -235,16 +192,6 @@ def save(
         lineage=dict(lineage or {}),
     )
     return model_format.write(directory, manifest)
-
-
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Write a tokenizer, without the truncation and padding that its last call left in it."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    with quiet():
-        tokenizer.save_pretrained(directory)
 
 
 def _auto_class(model_class: type) -> str:
@@ -277,7 +224,7 @@ def open_model(
     if manifest.form not in FORMS:
         raise ModelError(f"{directory}: {unknown('model form', manifest.form, FORMS)}")
     model = FORMS[manifest.form].reopen(directory, manifest, dropout)
-    return model, stored_tokenizer(directory), manifest
+    return model, tokenizers.stored(directory), manifest
 
 
 def stored_model(

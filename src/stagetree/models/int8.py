@@ -84,7 +84,7 @@ def dynamic_int8(
     if embeddings:
         small_tables(small, per_channel)
     with quiet():  # it says that it is deprecated
-        small = quantize_dynamic(small, {nn.Linear: chosen})  # type: ignore[no-untyped-call]
+        quantize_dynamic(small, {nn.Linear: chosen}, inplace=True)  # type: ignore[no-untyped-call]
     linear = {
         name: module for name, module in small.named_modules() if isinstance(module, dynamic.Linear)
     }

@@ -160,9 +160,9 @@ class Runner(ABC):
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer stored beside the model."""
-        from stagetree.models.huggingface import stored_tokenizer
+        from stagetree.models import tokenizers
 
-        return stored_tokenizer(self.directory)
+        return tokenizers.stored(self.directory)
 
 
 FORMS: Registry[type[Runner]] = Registry("model form", "stagetree.models.forms")

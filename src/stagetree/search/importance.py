@@ -8,11 +8,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optuna.importance import (
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-    get_param_importances,
-)
 from optuna.trial import FrozenTrial, TrialState
 
 from stagetree.core.importance import PIPELINE, Importances
@@ -172,6 +167,8 @@ def _importances(
     method, evaluator = _evaluator(trials)
     if method == "fANOVA":
         trials = evenly(trials, MAX_TRIALS)
+    from optuna.importance import get_param_importances
+
     with quiet():
         shares = get_param_importances(shown(trials, [direction]), evaluator=evaluator)
     shares = {name: float(share) for name, share in shares.items() if math.isfinite(share)}
@@ -227,6 +224,8 @@ def _trial(
 
 
 def _evaluator(trials: Sequence[FrozenTrial]) -> tuple[str, BaseImportanceEvaluator]:
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+
     conditional = any(trial.params.keys() != trials[0].params.keys() for trial in trials)
     if conditional or importlib.util.find_spec("sklearn") is None:
         return "PED-ANOVA", PedAnovaImportanceEvaluator()

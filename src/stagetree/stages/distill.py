@@ -201,7 +201,7 @@ def _transfer_faults(config: Any, teacher_kind: str) -> Iterator[Fault]:
 
 def _student(config: Any, context: StageContext) -> Learner:
     """Return the student before training."""
-    from stagetree.models import huggingface
+    from stagetree.models import huggingface, tokenizers
     from stagetree.models.student import layer_count, select_layers, spread
     from stagetree.training.building import build
     from stagetree.training.learner import Learner
@@ -212,7 +212,7 @@ def _student(config: Any, context: StageContext) -> Learner:
     if wanted.model is not None:
         source = ModelConfig(name=wanted.model, overrides=dict(wanted.overrides))
         model = build(source, context.task, labels, context.seed, config.dropout)
-        tokenizer = huggingface.tokenizer(source)
+        tokenizer = tokenizers.of_model(source)
     else:
         start = context.inputs["input"]
         model, tokenizer, manifest = huggingface.open_model(start, config.dropout)

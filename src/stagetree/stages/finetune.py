@@ -60,14 +60,14 @@ class Finetune(Stage):
 
 def _learner(config: Any, context: StageContext) -> Learner:
     """Return what is trained: the result of the stage before, or the pretrained model."""
-    from stagetree.models import huggingface
+    from stagetree.models import huggingface, tokenizers
     from stagetree.training.building import build
     from stagetree.training.learner import Learner
 
     labels = context.task.labels(context.corpus)
     if "input" not in context.inputs:
         model = build(context.model, context.task, labels, context.seed, config.dropout)
-        return Learner(model, huggingface.tokenizer(context.model), labels)
+        return Learner(model, tokenizers.of_model(context.model), labels)
     model, tokenizer, manifest = huggingface.open_model(context.inputs["input"], config.dropout)
     if list(manifest.labels) != labels:
         raise ModelError(

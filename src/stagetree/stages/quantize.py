@@ -119,7 +119,8 @@ class Quantize(Stage):
     def run(cls, config: Any, context: StageContext) -> None:
         """See :meth:`Stage.run`."""
         from stagetree.models import format as model_format
-        from stagetree.models.huggingface import open_model, save_tokenizer
+        from stagetree.models import tokenizers
+        from stagetree.models.huggingface import open_model
         from stagetree.models.quantization.base import Request
 
         method = METHODS[config.method.name]
@@ -145,7 +146,7 @@ class Quantize(Stage):
             )
         )
         model.config.save_pretrained(context.output)
-        save_tokenizer(tokenizer, context.output)
+        tokenizers.save(tokenizer, context.output)
         model_format.write(context.output, _manifest(config, method, manifest, lineage))
         steps(3, _STEPS, {})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stagetree.models import format as model_format
-from stagetree.models import huggingface, onnx
+from stagetree.models import huggingface, onnx, tokenizers
 from stagetree.models.config import ModelConfig
 from stagetree.models.forms.onnx import FILE
 
@@ -74,7 +74,7 @@ def config(base_dir) -> ModelConfig:
 
 @pytest.fixture
 def tokenizer(config):
-    return huggingface.tokenizer(config)
+    return tokenizers.of_model(config)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +82,7 @@ def _saved(base_dir, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("saved")
     config = ModelConfig(name=str(base_dir))
     model = huggingface.build(config, "AutoModelForTokenClassification", LABELS, seed=1)
-    huggingface.save(model, huggingface.tokenizer(config), place, "ner", LABELS, 64)
+    huggingface.save(model, tokenizers.of_model(config), place, "ner", LABELS, 64)
     return place
 
 
@@ -100,7 +100,7 @@ def _quantized(_saved, tmp_path_factory) -> Path:
     onnx.export(model, tokenizer, plain)
     onnx.quantize(plain, place / FILE)
     model.config.save_pretrained(place)
-    huggingface.save_tokenizer(tokenizer, place)
+    tokenizers.save(tokenizer, place)
     model_format.write(place, replace(manifest, form="onnx", numerics="int8"))
     return place
 

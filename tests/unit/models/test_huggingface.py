@@ -131,17 +131,6 @@ def test_unreadable_weights_are_a_model_error(own_dir, labels):
         huggingface.build(ModelConfig(name=str(own_dir)), TOKENS, labels, seed=1)
 
 
-def test_an_unreadable_tokenizer_is_a_model_error(own_dir):
-    (own_dir / "tokenizer.json").write_text("{")
-    with pytest.raises(ModelError, match=r"cannot read the tokenizer in .*own"):
-        huggingface.tokenizer(ModelConfig(name=str(own_dir)))
-
-
-def test_the_tokenizer_is_one_object_a_process(config):
-    assert huggingface.tokenizer(config) is huggingface.tokenizer(config)
-    assert huggingface.tokenizer(config).is_fast
-
-
 def test_nothing_is_printed(config, labels, saved_dir, capfd):
     huggingface.build(config, SEQUENCES, labels, seed=11)
     huggingface.open_model(saved_dir)
@@ -171,18 +160,6 @@ def test_weights_missing_from_a_saved_model_are_named(saved_dir):
     model_format.write(saved_dir, huggingface.Manifest(**_entries(saved_dir)))
     with pytest.raises(ModelError, match=r"classifier\.bias"):
         huggingface.open_model(saved_dir)
-
-
-def test_saving_does_not_depend_on_what_the_tokenizer_did_last(config, labels, tmp_path):
-    tokenizer = huggingface.tokenizer(config)
-    texts = []
-    for length in (4, 8):
-        tokenizer(["word1 word2"], truncation=True, max_length=length, padding="max_length")
-        place = tmp_path / str(length)
-        place.mkdir()
-        huggingface.save_tokenizer(tokenizer, place)
-        texts.append((place / "tokenizer.json").read_bytes())
-    assert texts[0] == texts[1]
 
 
 def _entries(directory):
