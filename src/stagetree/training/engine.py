@@ -18,6 +18,7 @@ from stagetree.core.stopping import ends_gently
 from stagetree.training import checkpoint, mixing, numerics, ranks, sharding
 from stagetree.training.activations import ActivationStore
 from stagetree.training.adapters import Allocate
+from stagetree.training.allocator import keeps_memory
 from stagetree.training.batches import ROWS, Collate, Rows, Shares
 from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints
@@ -115,6 +116,7 @@ def train(
     size = eval_batch or BatchSize(config.eval_batch_size, "eval_batch_size")
     evaluator = Evaluator(task, tokenizer, rows, learner.labels, size, bool(config.unfreeze))
     with (
+        keeps_memory(),
         numerics.apply(context.numerics),
         _held(model, tokenizer, lessons) as vocabulary,
         _made_ready(model, objective),
