@@ -98,9 +98,11 @@ def folder(size: Size) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         counts = {"train": size.rows, "validation": size.validation}
+        rows = []
         for split, found in _splits(size.data).items():
             chosen = random.Random(0).sample(found, min(counts[split], len(found)))
             (root / f"{split}.conll").write_text("\n\n".join(chosen) + "\n")
+            rows += chosen
         settings = {
             "model": str(assets.fetch("minilm_l6")),
             "folder": str(root / "trainer"),
@@ -111,10 +113,18 @@ def folder(size: Size) -> Iterator[Path]:
             "batch": BATCH,
             "grid": GRID,
             "fixed": FIXED,
+            "labels": _labels(rows),
             **{split: str(root / f"{split}.conll") for split in counts},
         }
         (root / "settings.json").write_text(json.dumps(settings))
         yield root
+
+
+def _labels(rows: Sequence[str]) -> list[str]:
+    """Return the names and the order that our task gives labels, so that heads begin alike."""
+    tags = {line.split("\t")[1] for row in rows for line in row.splitlines()}
+    types = sorted({tag[2:] for tag in tags if tag != "O"})
+    return ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
 
 
 def _splits(data: str) -> dict[str, list[str]]:

@@ -41,8 +41,8 @@ class Chain:
     """The pipeline on one pair of CoNLL files.
 
     Args:
-        settings: ``model``, ``train``, ``validation``, ``epochs``, ``recovery`` (epochs of
-            distillation), ``layers`` and ``heads`` (that stay), ``batch``, ``folder``, ``fixed``
+        settings: ``model``, ``train``, ``validation``, ``labels``, ``epochs``, ``recovery`` (epochs
+            of distillation), ``layers`` and ``heads`` (that stay), ``batch``, ``folder``, ``fixed``
             (values of what is not searched).
     """
 
@@ -50,9 +50,7 @@ class Chain:
         self._settings = settings
         self._tokenizer = AutoTokenizer.from_pretrained(settings["model"])
         train, validation = (_conll(Path(settings[name])) for name in ("train", "validation"))
-        self._labels = sorted(
-            {tag for split in (train, validation) for row in split[1] for tag in row}
-        )
+        self._labels: list[str] = settings["labels"]
         self._train, self._validation = self._encode(*train), self._encode(*validation)
 
     def __call__(self, params: Mapping[str, Any], seed: int, report: Report | None = None) -> float:
