@@ -28,6 +28,7 @@ from optuna.storages.journal import JournalFileBackend
 from stagetree.data import assets
 from stagetree.data.load import load
 from stagetree.data.sources.base import SOURCES
+from stagetree.tasks.base import TASKS
 
 HERE = Path(__file__).parent
 STUDY = "study"
@@ -98,11 +99,9 @@ def folder(size: Size) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         counts = {"train": size.rows, "validation": size.validation}
-        rows = []
         for split, found in _splits(size.data).items():
             chosen = random.Random(0).sample(found, min(counts[split], len(found)))
             (root / f"{split}.conll").write_text("\n\n".join(chosen) + "\n")
-            rows += chosen
         settings = {
             "model": str(assets.fetch("minilm_l6")),
             "folder": str(root / "trainer"),
@@ -113,18 +112,20 @@ def folder(size: Size) -> Iterator[Path]:
             "batch": BATCH,
             "grid": GRID,
             "fixed": FIXED,
-            "labels": _labels(rows),
+            "labels": _labels(root),
             **{split: str(root / f"{split}.conll") for split in counts},
         }
         (root / "settings.json").write_text(json.dumps(settings))
         yield root
 
 
-def _labels(rows: Sequence[str]) -> list[str]:
+def _labels(root: Path) -> list[str]:
     """Return the names and the order that our task gives labels, so that heads begin alike."""
-    tags = {line.split("\t")[1] for row in rows for line in row.splitlines()}
-    types = sorted({tag[2:] for tag in tags if tag != "O"})
-    return ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
+    train, validation = (str(root / f"{split}.conll") for split in ("train", "validation"))
+    files = SOURCES["files"].Config(
+        kind="files", train=train, validation=validation, test=validation
+    )
+    return TASKS["ner"](TASKS["ner"].Config(kind="ner")).labels(load(files))
 
 
 def _splits(data: str) -> dict[str, list[str]]:
