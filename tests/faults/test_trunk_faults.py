@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,56 @@ def test_a_worker_without_room_goes_on(start, tmp_path: Path) -> None:
     assert [worker.stdout.readline() for _ in range(2)] == ["1\n", "2\n"]
     worker.kill()
     assert worker.communicate()[1].count("cannot keep a checkpoint for other runs") == 1
+
+
+HORIZONS = (
+    "stage=finetune",
+    "model=tiny",
+    "numerics=fp32",
+    "tracker=none",
+    "data.max_train=400",
+    "data.max_validation=20",
+    "stages.finetune.schedule=warmup_stable_decay",
+    "stages.finetune.warmup_steps=5",
+    "stages.finetune.evaluate_every=1",
+)
+
+
+def forks(command) -> dict[int, int]:
+    """Return by epochs after which step a stored training began."""
+    found = {}
+    for file in (command.root / "store").glob("[0-9a-f][0-9a-f]/*/record.json"):
+        record = json.loads(file.read_text())
+        found[record["config"]["epochs"]] = record.get("forked", {}).get("step", 0)
+    return found
+
+
+def test_lines_at_once_that_differ_in_length_train_their_trunk_once(command) -> None:
+    lines = [(*HORIZONS, f"stages.finetune.epochs={epochs}") for epochs in (3, 6)]
+    processes = [command.start(*line) for line in lines]
+    for process in processes:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    assert sorted(step > 0 for step in forks(command).values()) == [False, True]
+
+
+def test_who_waits_for_a_trunk_goes_on_when_the_other_one_is_killed(command) -> None:
+    store = command.root / "store"
+    first = command.start(*HORIZONS, "stages.finetune.epochs=40")
+    wait_for(lambda: any(store.glob("trunks/*/step-*")), first)
+    second = command.start(*HORIZONS, "stages.finetune.epochs=16")
+    wait_for(lambda: len(list(store.glob("partial/*/scratch/stage"))) == 2, second)
+    time.sleep(1)  # it waits, or has started from what was there
+    first.kill()
+    output, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, output
+    [(epochs, step)] = forks(command).items()
+    assert (epochs, step > 0) == (16, True)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)

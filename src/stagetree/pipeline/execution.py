@@ -104,7 +104,12 @@ class Execution:
         if not self._store.unfinished:
             return None
         data, limit = self._pipeline.data_fingerprint, self._store.unfinished
-        return StageTrunks(self._store.root, self._node, data, limit)
+        return StageTrunks(self._store.root, self._node, data, limit, self._idle)
+
+    def _idle(self, seconds: float) -> None:
+        """Leave time for which the stage waits for another worker out of its record."""
+        self._start += seconds
+        self._work.check()
 
     def _compute(self, context: StageContext) -> None:
         """Run the stage here, or in several processes where it can share out its work."""

@@ -14,12 +14,13 @@ from stagetree.models import huggingface
 from stagetree.training import checkpoint, limits, memory, ranks, steps
 from stagetree.training.adapters import Adapted
 from stagetree.training.encoded import encoded
-from stagetree.training.engine import Context, best_weights, train
+from stagetree.training.engine import best_weights, train
 from stagetree.training.forks import Trunks
 from stagetree.training.gold import weighted
 from stagetree.training.learner import Learner, Lessons, Taught
 from stagetree.training.limits import Limit, Limits
 from stagetree.training.memory import BatchSize
+from stagetree.training.run import Context
 
 if TYPE_CHECKING:
     from pathlib import Path

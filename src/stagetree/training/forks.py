@@ -48,6 +48,19 @@ class Trunks(Protocol):
     def name(self, fields: Mapping[str, object]) -> str:
         """Return the trunk's name: a digest of what the stage is, and of these plain values."""
 
+    def claim(self, trunk: str, steps: Sequence[int], reached: int) -> None:
+        """Be the one run that trains the trunk, or wait until another has left what is of use.
+
+        Args:
+            trunk: The trunk.
+            steps: Steps after which this run leaves checkpoints, in order; after the last one it
+                leaves the trunk.
+            reached: Step that the run has reached by itself.
+        """
+
+    def release(self) -> None:
+        """Let others train the trunk, unless another run held it."""
+
     def before(self, trunk: str, step: int) -> Sequence[Path]:
         """Return its checkpoints after at most ``step`` steps, the furthest first."""
 
@@ -104,17 +117,31 @@ class Forks:
         self.trunk = self._trunks.name({**_facts(learner, config, steps), **facts})
 
     def begin(self, checkpoints: Checkpoints) -> Checkpoint | None:
-        """Return the last checkpoint, of the run's own or from the trunk, whichever is further."""
+        """Return the last checkpoint, of the run's own or from the trunk, whichever is further.
+
+        While another run trains a part of the trunk that this one could start from, it waits.
+        """
         last = self._furthest(checkpoints)
+        self._started = time.perf_counter()
         if last is not None:
             self._earlier = last.seconds
             self._pure = last.trunk == self.trunk
+            if not self._pure or last.step >= self.step:
+                self.close()
         return last
+
+    def close(self) -> None:
+        """Let others train the trunk."""
+        if self._trunks is not None:
+            self._trunks.release()
 
     def _furthest(self, checkpoints: Checkpoints) -> Checkpoint | None:
         own = checkpoints.last()
         if self._trunks is None:
             return own
+        if own is None or own.step < self.step:
+            passed = [step for step in self._steps.evaluations if step < self.step]
+            self._trunks.claim(self.trunk, [*sorted(passed), self.step], own.step if own else 0)
         reached, why = own.step if own else 0, ""
         for place in self._trunks.before(self.trunk, self.step):
             try:
@@ -153,6 +180,8 @@ class Forks:
         made = checkpoints.commit(checkpoints.partial, progress, step, trunk, seconds)
         if shared and self._trunks is not None:
             self._trunks.keep(trunk, made, step == self.step)
+        if step >= self.step:
+            self.close()
         return made
 
     def _fitting(self, found: Checkpoint) -> Progress:
