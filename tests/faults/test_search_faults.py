@@ -105,6 +105,17 @@ def test_a_search_in_a_process_of_its_own_outlives_a_trial_that_kills_it(tmp_pat
     assert "6 workers died" in trials(tmp_path)[0].user_attrs["notes"]["error"]
 
 
+def test_a_worker_that_is_started_again_has_what_is_left_of_the_timeout(tmp_path: Path) -> None:
+    line = ["x=range(0,40)", "pause=1", "hydra.sweeper.timeout=8", "hydra/launcher=local"]
+    process = start(tmp_path, *line)
+    wait_for(lambda: len(log(tmp_path)) == 4)
+    os.kill(int(log(tmp_path)[0].split()[0]), signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert "it is started again (1 of 10)" in err
+    assert 4 <= len(trials(tmp_path)) <= 8
+
+
 def test_a_worker_is_started_again_no_more_often_than_was_said(tmp_path: Path) -> None:
     line = ["x=1,2", "kills=1", "hydra/launcher=local", "hydra.launcher.max_restarts=1"]
     out = run(tmp_path, *line, code=1)

@@ -103,18 +103,18 @@ def test_lines_at_once_that_differ_in_length_train_their_trunk_once(command) -> 
     assert sorted(step > 0 for step in forks(command).values()) == [False, True]
 
 
-def test_who_waits_for_a_trunk_goes_on_when_the_other_one_is_killed(command) -> None:
-    store = command.root / "store"
-    first = command.start(*HORIZONS, "stages.finetune.epochs=40")
-    wait_for(lambda: any(store.glob("trunks/*/step-*")), first)
-    second = command.start(*HORIZONS, "stages.finetune.epochs=16")
-    wait_for(lambda: len(list(store.glob("partial/*/scratch/stage"))) == 2, second)
-    time.sleep(1)  # it waits, or has started from what was there
+def test_who_waits_for_a_trunk_says_so_and_goes_on_when_the_other_one_is_killed(command) -> None:
+    first = command.start(*HORIZONS, "stages.finetune.epochs=12")
+    wait_for(lambda: any((command.root / "store").glob("trunks/*/step-*")), first)
+    first.send_signal(signal.SIGSTOP)
+    second = command.start(*HORIZONS, "stages.finetune.epochs=10")
+    said = iter(second.stdout.readline, "")
+    assert any("[1/1] finetune  waits for another worker" in line for line in said)
     first.kill()
     output, _ = second.communicate(timeout=300)
     assert second.returncode == 0, output
     [(epochs, step)] = forks(command).items()
-    assert (epochs, step > 0) == (16, True)
+    assert (epochs, step > 0) == (10, True)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -88,6 +88,9 @@ class Reporter:
     def run_started(self, run: RunInfo) -> None:
         """Be told once, before the first stage."""
 
+    def stage_waits(self, stage: StageInfo, seconds: float) -> None:
+        """Be told, about once a second, for how long another worker computes what it needs."""
+
     def stage_started(self, stage: StageInfo) -> None:
         """Be told when a stage begins to run, or is about to be replayed from the store."""
 
@@ -117,6 +120,11 @@ class Reporters(Reporter):
         """See :meth:`Reporter.run_started`."""
         for reporter in self.reporters:
             reporter.run_started(run)
+
+    def stage_waits(self, stage: StageInfo, seconds: float) -> None:
+        """See :meth:`Reporter.stage_waits`."""
+        for reporter in self.reporters:
+            reporter.stage_waits(stage, seconds)
 
     def stage_started(self, stage: StageInfo) -> None:
         """See :meth:`Reporter.stage_started`."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from stagetree.core.allocator import give_back
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -25,9 +26,7 @@ def growth(run: Callable[[], object]) -> float | None:
     if not sys.platform.startswith("linux"):
         return None
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    give_back()
     try:
         _RESET.write_text(_RESET_PEAK, encoding="ascii")
         before = _kilobytes("VmRSS")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagetree.core.errors import TrialFailed, TrialPruned
+from stagetree.core.imports import large_imports
 from stagetree.core.reporting import Reporter, StageInfo
 from stagetree.pipeline import unfinished
 from stagetree.pipeline.nodes import Node, Pipeline
@@ -42,11 +43,11 @@ class Execution:
         self._work = work
         self._reporter = reporter
         self._store = store
-        self._sharing = Shared(store, pipeline, node, work.check)
+        self._sharing = Shared(store, pipeline, node, self._waits)
         self._pruned = work.scratch / unfinished.PRUNED
         self._curve: list[dict[str, Any]] = list(work.read_curve())
         self._earlier = self._curve[-1]["seconds"] if self._curve else 0.0
-        self._start = 0.0
+        self._start = self._idled = 0.0
 
     def run(self, inputs: Mapping[str, Path], cache: Path) -> Record:
         """Run the stage and return its record, its model directory filled and scored.
@@ -109,7 +110,12 @@ class Execution:
     def _idle(self, seconds: float) -> None:
         """Leave time for which the stage waits for another worker out of its record."""
         self._start += seconds
+        self._idled += seconds
+        self._waits(self._idled)
+
+    def _waits(self, seconds: float) -> None:
         self._work.check()
+        self._reporter.stage_waits(self._stage, seconds)
 
     def _compute(self, context: StageContext) -> None:
         """Run the stage here, or in several processes where it can share out its work."""
@@ -208,5 +214,6 @@ def torch_devices() -> int:
 
 def _import_heavy() -> None:
     """Import what every stage needs, so that the first stage of a process is not charged for it."""
-    import stagetree.training.engine
-    import stagetree.training.evaluation  # noqa: F401
+    with large_imports():
+        import stagetree.training.engine
+        import stagetree.training.evaluation  # noqa: F401

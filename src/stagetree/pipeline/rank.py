@@ -176,7 +176,7 @@ def _context(job: Job, pipe: Connection) -> StageContext:
         numerics=job.pipeline.numerics,
         stepped=stepped,
         evaluated=evaluated,
-        sharing=Shared(job.store, job.pipeline, job.node, lambda: None),
+        sharing=Shared(job.store, job.pipeline, job.node, lambda seconds: None),
     )
 
 

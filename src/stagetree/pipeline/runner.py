@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from stagetree.core.errors import TrialPruned
+from stagetree.core.imports import large_imports
 from stagetree.core.reporting import SEEDS, Reporter, RunInfo, StageInfo, StageOutcome
 from stagetree.core.trials import StageRow
 from stagetree.models.measure import asks_for_time, measure
@@ -51,7 +52,8 @@ class PipelineResult:
 
 def limit_threads(threads: int) -> None:
     """Let torch use this many CPU threads in this process."""
-    import torch
+    with large_imports():
+        import torch
 
     torch.set_num_threads(threads)
 
@@ -170,14 +172,18 @@ class _Bringer:
             known = self._told.get(node.signature) or self._store.recall(node.signature)
         if known is not None:
             return self._replay(index, node, known)
-        with self._store.open(node.signature) as work:
+        waiting = functools.partial(self._reporter.stage_waits, self._info(index, node))
+        with self._store.open(node.signature, waiting) as work:
             if work.record is not None:  # another worker finished it while this one waited
                 return self._replay(index, node, work.record)
             return self._compute(index, node, work)
 
-    def _stage(self, index: int, node: Node, *, reused: bool) -> StageInfo:
+    def _info(self, index: int, node: Node, *, reused: bool = False) -> StageInfo:
         total = len(self._pipeline.nodes) + bool(self._pipeline.seeds)
-        stage = StageInfo(node.name, node.stage.kind, index, total, node.signature, reused)
+        return StageInfo(node.name, node.stage.kind, index, total, node.signature, reused)
+
+    def _stage(self, index: int, node: Node, *, reused: bool) -> StageInfo:
+        stage = self._info(index, node, reused=reused)
         self._reporter.stage_started(stage)
         return stage
 

@@ -25,11 +25,12 @@ class Shared:
         store: Where they lie.
         pipeline: Whose data and task they are of.
         node: Whose inputs they are made from.
-        waiting: Called about once a second while another worker makes one; may raise.
+        waiting: Called as ``waiting(seconds)`` about once a second while another worker makes
+            one; may raise.
     """
 
     def __init__(
-        self, store: Store, pipeline: Pipeline, node: Node, waiting: Callable[[], None]
+        self, store: Store, pipeline: Pipeline, node: Node, waiting: Callable[[float], None]
     ) -> None:
         self._store = store
         self._pipeline = pipeline
@@ -53,7 +54,7 @@ class Shared:
         if record is not None:
             self._store.offer(record)
             return self._store.readable(record)
-        with self._store.open(key, lambda seconds: self._waiting()) as work:
+        with self._store.open(key, self._waiting) as work:
             record = work.record
             if record is None:
                 start = time.perf_counter()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+_WAITS = "waits for another worker that computes what it needs"
+
 
 class ConsoleProgress(Reporter):
     """Shows where a run is.
@@ -51,10 +53,21 @@ class ConsoleProgress(Reporter):
         self._trial = ""
         self._stream = stream
         self._bar: _Bar | None = None
+        self._waiting: str | None = None
 
     def run_started(self, run: RunInfo) -> None:
         """Remember which trial this is."""
         self._trial = f"trial {run.number}  " if self._brief and run.number is not None else ""
+
+    def stage_waits(self, stage: StageInfo, seconds: float) -> None:
+        """Say once that a stage waits."""
+        if self._waiting == stage.signature:
+            return
+        self._waiting = stage.signature
+        if self._bar is not None:
+            self._bar.wait()
+        else:
+            self._say(f"{self._trial}{_label(stage)}  {_WAITS}")
 
     def stage_started(self, stage: StageInfo) -> None:
         """Show that a stage starts; a reused one is told of when it is done."""
@@ -145,6 +158,9 @@ class _Bar:
     def evaluate(self, fraction: float, scores: str) -> None:
         self._scores = scores
         self._update(completed=fraction)
+
+    def wait(self) -> None:
+        self._progress.update(self._task, news=_WAITS)
 
     def close(self) -> None:
         self._open.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import sys
 import time
@@ -15,6 +16,7 @@ from stagetree.search.notes import COPY_OF, counts, is_imported, notes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from omegaconf import DictConfig
     from optuna.trial import FrozenTrial
@@ -55,6 +57,16 @@ class Budget:
         """Whether there is any limit."""
         return self.timeout is not None or self.device_hours is not None
 
+    def begun(self, place: Path) -> Budget:
+        """Return the budget with the timeout running since this was first called for ``place``.
+
+        All workers of a line ask at one place: those that start late, or again after they were
+        lost or queued anew, have what the first one has left.
+        """
+        if self.timeout is None:
+            return self
+        return dataclasses.replace(self, start=time.monotonic() - _since(place))
+
     def refuses(self, trials: Sequence[FrozenTrial], needed: float | None = None) -> str:
         """Return why no further trial may start, or an empty string when one may.
 
@@ -79,6 +91,18 @@ class Budget:
         if used + needed * self.devices / 3600 > self.device_hours or used >= self.device_hours:
             return f"{used:.3g} of {self.device_hours:g} device hours are used or under way"
         return ""
+
+
+def _since(place: Path) -> float:
+    """Return the seconds since any process first asked here; by the clocks of their machines."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("x", encoding="ascii") as file:
+            file.write(repr(time.time()))
+    except FileExistsError:
+        text = place.read_text(encoding="ascii")
+        return max(0.0, time.time() - float(text)) if text else 0.0  # empty: made this moment
+    return 0.0
 
 
 def reserved(config: DictConfig) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stagetree.core.lease import Lease
@@ -57,6 +57,7 @@ class SearchPlan:
         command: Beginning of a command line that runs one trial again.
         dependence: Which parameters each stage depends on, where the sampler wants to know.
         order: In which order points known beforehand are taken.
+        line: Tells what one command line started from what others did.
     """
 
     name: str
@@ -82,6 +83,7 @@ class SearchPlan:
     command: str
     dependence: Dependence | None = None
     order: Order = Order.line
+    line: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def load(self, opening: float = OPENING) -> Study:
         """Open the study; its storage is waited for as the plan says.
@@ -136,6 +138,10 @@ class SearchPlan:
             heartbeat=self.heartbeat,
             grace=self.grace,
         )
+
+    def budget_left(self) -> Budget:
+        """Return the budget, its timeout running since the line's first worker began."""
+        return self.budget.begun(self.directory / LEASES / f"line-{self.line}.begun")
 
     def presence(self) -> Lease:
         """Return a lease that says, between two trials too, that somebody works on the study."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ class _Shift:
         self._study = study
         self._interrupts = interrupts
         self._composer = Composer(worker.app, worker.plan.fixed)
-        self._budget = dataclasses.replace(worker.plan.budget, start=time.monotonic())
+        self._budget = worker.plan.budget_left()
         self._expected = worker.plan.expected()
         self._places: Places = worker.plan.places(study, self._fits)
         self._just_read: list[FrozenTrial] | None = None

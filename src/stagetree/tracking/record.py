@@ -41,6 +41,7 @@ class LocalRecord(Reporter):
         self._stages: list[dict[str, object]] = []
         self._mend = False
         self._warned = False
+        self._waiting: str | None = None
 
     def run_started(self, run: RunInfo) -> None:
         """Begin, or go on with, the record in ``run.directory``."""
@@ -64,6 +65,12 @@ class LocalRecord(Reporter):
             params=run.params,
             command=run.command,
         )
+
+    def stage_waits(self, stage: StageInfo, seconds: float) -> None:
+        """Write ``stage_waits`` when a stage begins to wait for another worker."""
+        if self._waiting != stage.signature:
+            self._waiting = stage.signature
+            self._write("stage_waits", name=stage.name, signature=stage.signature)
 
     def stage_started(self, stage: StageInfo) -> None:
         """Write ``stage_started``."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stagetree.core.allocator import keeps_memory
 from stagetree.core.stopping import ends_gently
 from stagetree.training import checkpoint, mixing, numerics, ranks
 from stagetree.training.activations import ActivationStore
 from stagetree.training.adapters import Allocate
-from stagetree.training.allocator import keeps_memory
 from stagetree.training.batches import Collate, Rows, Shares
 from stagetree.training.callbacks import EvaluateAt, Sparsify, Tell, Unfreeze
 from stagetree.training.checkpoint import Checkpoints

@@ -35,6 +35,9 @@ class Ear(Reporter):
     def run_started(self, run: RunInfo) -> None:
         self.heard.append(("run_started", run.name))
 
+    def stage_waits(self, stage: StageInfo, seconds: float) -> None:
+        self.heard.append(("stage_waits", (stage.name, seconds)))
+
     def stage_started(self, stage: StageInfo) -> None:
         self.heard.append(("stage_started", stage.name))
 
@@ -57,6 +60,7 @@ def test_every_moment_reaches_every_reporter_in_order() -> None:
     ears = Ear(), Ear()
     both = Reporters([ears[0], Reporter(), ears[1]])
     both.run_started(RunInfo("r", Path(), {}))
+    both.stage_waits(STAGE, 1.5)
     both.stage_started(STAGE)
     both.stepped(STAGE, 1, 2, {"loss": 0.5})
     both.evaluated(STAGE, 0.5, {"f1": 0.1})
@@ -65,6 +69,7 @@ def test_every_moment_reaches_every_reporter_in_order() -> None:
     assert ears[0].heard == ears[1].heard
     assert ears[0].heard == [
         ("run_started", "r"),
+        ("stage_waits", ("finetune", 1.5)),
         ("stage_started", "finetune"),
         ("stepped", (1, 2, {"loss": 0.5})),
         ("evaluated", ("finetune", 0.5, {"f1": 0.1})),

@@ -19,7 +19,7 @@ def pipeline(in_project):
 
 @pytest.fixture
 def sharing(tmp_path, pipeline):
-    def make(store=None, pipeline=pipeline, waiting=lambda: None):
+    def make(store=None, pipeline=pipeline, waiting=lambda seconds: None):
         store = store or Store(tmp_path / "store")
         return Shared(store, pipeline, pipeline.nodes[-1], waiting)
 
@@ -85,7 +85,7 @@ def test_two_workers_at_once_make_it_once(sharing, tmp_path) -> None:
     first = threading.Thread(target=sharing(store), args=("answers", 1, FIELDS, ["teacher"], slow))
     first.start()
     assert begun.wait(30)
-    second = sharing(Store(tmp_path / "store"), waiting=waited.set)
+    second = sharing(Store(tmp_path / "store"), waiting=lambda seconds: waited.set())
     place = second("answers", 1, FIELDS, ["teacher"], writer(made))
     first.join()
     assert len(made) == 1

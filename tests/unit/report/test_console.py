@@ -33,6 +33,18 @@ def test_without_a_terminal_one_line_an_event():
     ]
 
 
+def test_a_stage_that_waits_says_so_once():
+    stream = io.StringIO()
+    progress = ConsoleProgress("f1", stream=stream)
+    for seconds in (1.0, 2.0):
+        progress.stage_waits(FIRST, seconds)
+    progress.stage_started(FIRST)
+    assert stream.getvalue().splitlines() == [
+        "[1/2] finetune  waits for another worker that computes what it needs",
+        "[1/2] finetune  starts",
+    ]
+
+
 def test_progress_goes_to_standard_error(capsys):
     play(ConsoleProgress())
     out, err = capsys.readouterr()

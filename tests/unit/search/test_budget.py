@@ -1,5 +1,6 @@
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -22,6 +23,17 @@ def test_a_trial_that_would_not_end_in_time_is_not_started() -> None:
     assert Budget(timeout=100).refuses(lengths) == ""
     reason = Budget(timeout=100, start=time.monotonic() - 50).refuses(lengths)
     assert reason == "50 s of the timeout of 100 s are left and a trial takes about 60 s"
+
+
+def test_workers_of_one_line_share_its_time(tmp_path: Path) -> None:
+    place = tmp_path / "study" / "line"
+    first = Budget(timeout=100).begun(place)
+    place.write_text(repr(float(place.read_text()) - 90))
+    second = Budget(timeout=100).begun(place)
+    lengths = [trial(10)] * 4
+    assert first.refuses(lengths) == ""
+    assert second.refuses(lengths).startswith("10 s of the timeout of 100 s are left")
+    assert Budget(timeout=100).begun(tmp_path / "another").refuses(lengths) == ""
 
 
 def test_the_first_trial_starts_in_any_time_left() -> None:

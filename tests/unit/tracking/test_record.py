@@ -31,6 +31,16 @@ def test_every_event_is_on_the_disk_at_once(run_info):
     assert len(read(run_info.directory)) == 1
 
 
+def test_a_wait_for_another_worker_is_recorded_when_it_begins(run_info):
+    record = LocalRecord()
+    record.run_started(run_info)
+    for seconds in (1.0, 2.0):
+        record.stage_waits(StageInfo("finetune", "finetune", 0, 1, "s"), seconds)
+    events = read(run_info.directory)
+    assert [event["event"] for event in events] == ["run_started", "stage_waits"]
+    assert events[1]["name"] == "finetune"
+
+
 def test_the_summary_names_the_stages_and_the_way_to_run_again(run_info, play):
     play([LocalRecord()], run_info, status="pruned", reuse=True)
     summary = json.loads((run_info.directory / "summary.json").read_text())

@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import contextlib, json, resource, sys
 from pathlib import Path
-from stagetree.training.allocator import keeps_memory
+from stagetree.core.allocator import keeps_memory
 
 def step():
     buffers = [b"x" * (20 * 2**20) for _ in range(6)]

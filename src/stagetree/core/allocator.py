@@ -1,6 +1,6 @@
-"""Memory that a training step frees stays with the process for the next one.
+"""What the C library does with memory that was freed: keep it, or give it back to the system.
 
-The C library of Linux gives memory back as soon as much of it is free, so that every step asks for
+That of Linux gives memory back as soon as much of it is free, so that every training step asks for
 the same pages anew, and the kernel clears them each time: on small models a twentieth of all
 CPU-seconds of training.
 """
@@ -39,6 +39,13 @@ def keeps_memory() -> Iterator[None]:
         yield
     finally:
         library.mallopt(_TRIM_THRESHOLD, 2 * _LARGE)  # what glibc itself comes to in such a process
+        library.malloc_trim(0)
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where the C library can."""
+    library = _glibc()
+    if library is not None:
         library.malloc_trim(0)
 
 
