@@ -23,11 +23,15 @@ from optuna.trial import FrozenTrial
 
 APP = Path(__file__).parents[2] / "apps" / "quadratic" / "app.py"
 BASE_PORT = 22000
-QUICK = {  # how soon a dead node is noticed: about a second, instead of half a minute
+SETTINGS = {
+    # A dead node is noticed after about two seconds instead of half a minute; one that a busy
+    # machine keeps waiting is not taken for dead.
     "RAY_health_check_initial_delay_ms": "500",
     "RAY_health_check_period_ms": "300",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "10000",
+    "RAY_health_check_failure_threshold": "5",
+    # A client's server imports Ray anew, which takes its time on a busy machine.
+    "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200",
 }
 
 
@@ -57,6 +61,17 @@ class Search:
         )
         self.started.append(process)
         return process
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 240) -> None:
+        """Wait while the search goes on; say what it said if it does not come to that."""
+        end = time.monotonic() + seconds
+        [process] = self.started
+        while not condition():
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                out, err = process.communicate()
+                raise AssertionError(f"it did not come to that ({process.returncode}): {out}{err}")
+            time.sleep(0.1)
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
         out, err = process.communicate(timeout=300)
@@ -131,7 +146,7 @@ class Cluster:
                 "--disable-usage-stats", f"--object-store-memory={100 * 2**20}", *words,
             ],
             stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **QUICK, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**os.environ, **SETTINGS, "RAY_USAGE_STATS_ENABLED": "0"},
         )  # fmt: skip
         self.nodes.append(Node(process))
         path = Path(log.name)

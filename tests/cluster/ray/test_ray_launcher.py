@@ -68,7 +68,7 @@ def test_the_trial_of_a_killed_worker_is_continued(search, cluster) -> None:
         "x=interval(0,1)", "pause=1.5", "hydra.sweeper.n_trials=3", "hydra/launcher=ray",
         f"hydra.launcher.address={cluster.address}",
     )  # fmt: skip
-    wait_for(lambda: len(search.log()) == 2)
+    search.wait_for(lambda: len(search.log()) == 2)
     victim, point = search.log()[-1]
     os.kill(int(victim), signal.SIGKILL)
     out, err = search.end(process)
@@ -87,7 +87,7 @@ def test_the_workers_of_a_lost_node_go_on_elsewhere(search, cluster) -> None:
         "hydra/launcher=ray", f"hydra.launcher.address={cluster.address}",
         "+hydra.launcher.options.scheduling_strategy=SPREAD",
     )  # fmt: skip
-    wait_for(lambda: len(search.log()) >= 3)
+    search.wait_for(lambda: len(search.log()) >= 3)
     victims = {pid for pid, _ in search.log() if node.process.pid in ancestors(pid)}
     assert 0 < len(victims) < 3
     node.kill_raylet()
@@ -110,7 +110,7 @@ def test_a_signal_ends_a_search_on_a_ray_of_its_own(search) -> None:
         "+hydra.launcher.init.num_gpus=4", "hydra.launcher.num_gpus=2",
         "log='gpus-${oc.env:CUDA_VISIBLE_DEVICES}'",
     )  # fmt: skip
-    wait_for(lambda: len(list(search.directory.glob("gpus-*"))) == 2)
+    search.wait_for(lambda: len(list(search.directory.glob("gpus-*"))) == 2)
     ends_resumably(search, process, signal.SIGINT, 130)
     names = sorted(path.name for path in search.directory.glob("gpus-*"))
     assert names == ["gpus-0,1", "gpus-2,3"]
@@ -119,12 +119,12 @@ def test_a_signal_ends_a_search_on_a_ray_of_its_own(search) -> None:
 
 
 def test_a_signal_ends_a_search_on_a_joined_cluster(search, cluster) -> None:
-    line = ["x=1,2,3", "pause=1.5", "hydra/launcher=ray"]
+    line = ["x=1,2,3", "pause=3", "hydra/launcher=ray"]
     process = search.start(
         *line, f"hydra.launcher.address=ray://127.0.0.1:{cluster.client_port}",
         "hydra.sweeper.n_workers=2", "hydra.launcher.num_cpus=2",  # of three: one has to wait
     )  # fmt: skip
-    wait_for(lambda: len(search.log()) == 2)
+    search.wait_for(lambda: len(search.log()) == 2)
     ends_resumably(search, process, signal.SIGTERM, 143)
     assert cluster.nodes[0].process.poll() is None
     assert not (search.directory / "stagetree_studies" / "s" / "workers" / "1").exists()
