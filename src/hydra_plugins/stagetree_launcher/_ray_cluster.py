@@ -19,6 +19,8 @@ _PATH = "hydra.launcher"
 _CLIENT = "ray://"
 _OBJECT_STORE = 100 * 2**20  # workers exchange lines of text through Ray, and no tensors
 _TOKEN_HINT = "; set RAY_AUTH_MODE=token where the cluster asks for a token"
+_ATTEMPTS = 3
+"""How often a cluster is asked for a client's server, which at times does not come up."""
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _SETTINGS = 4
 _FRAME_HEADER = 9
@@ -75,8 +77,6 @@ def cluster(options: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _connect(options: Mapping[str, Any]) -> None:
-    import ray
-
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if options["address"]:
         arguments["address"] = options["address"]
@@ -90,7 +90,7 @@ def _connect(options: Mapping[str, Any]) -> None:
         arguments["runtime_env"] = options["runtime_env"]
     arguments |= options["init"]
     try:
-        ray.init(**arguments)
+        _init(arguments)
     except Exception as error:
         where = options["address"] or "this machine"
         hint = "" if "RAY_AUTH_MODE" in os.environ or not options["address"] else _TOKEN_HINT
@@ -98,6 +98,20 @@ def _connect(options: Mapping[str, Any]) -> None:
             f"Ray cannot be used at {where} ({_PATH}.address): {type(error).__name__}: "
             f"{error}{hint}"
         ) from error
+
+
+def _init(arguments: Mapping[str, Any]) -> None:
+    """Connect, and try again where the cluster gave up starting a server for this client."""
+    import ray
+
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            ray.init(**arguments)
+        except ConnectionAbortedError:
+            if not left:
+                raise
+        else:
+            return
 
 
 @contextlib.contextmanager

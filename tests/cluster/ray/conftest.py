@@ -30,8 +30,9 @@ SETTINGS = {
     "RAY_health_check_period_ms": "300",
     "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_failure_threshold": "5",
-    # A client's server imports Ray anew, which takes its time on a busy machine.
-    "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200",
+    # The process that starts the servers of clients forks while gRPC is at work, whose handlers
+    # of forks then leave a channel dead at times; its children need none, they start a program.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 
 
