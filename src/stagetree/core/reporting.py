@@ -89,7 +89,7 @@ class Reporter:
         """Be told once, before the first stage."""
 
     def stage_waits(self, stage: StageInfo, seconds: float) -> None:
-        """Be told, about once a second, for how long another worker computes what it needs."""
+        """Be told, time and again, for how long it has waited for what another worker computes."""
 
     def stage_started(self, stage: StageInfo) -> None:
         """Be told when a stage begins to run, or is about to be replayed from the store."""

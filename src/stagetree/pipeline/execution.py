@@ -109,7 +109,6 @@ class Execution:
 
     def _idle(self, seconds: float) -> None:
         """Leave time for which the stage waits for another worker out of its record."""
-        self._start += seconds
         self._idled += seconds
         self._waits(self._idled)
 
@@ -138,7 +137,7 @@ class Execution:
         Processes(job, count, logs, self._stepped, self._evaluated, self._work.check).run()
 
     def _seconds(self) -> float:
-        return float(self._earlier) + time.perf_counter() - self._start
+        return float(self._earlier) + time.perf_counter() - self._start - self._idled
 
     def _stepped(self, step: int, total: int, logs: Mapping[str, float]) -> None:
         self._work.check()  # a worker that slept too long has a successor; leave it the work area

@@ -25,6 +25,7 @@ from stagetree.core.lease import Lease
 from stagetree.core.signature import signature
 from stagetree.pipeline import unfinished
 from stagetree.pipeline.nodes import Node
+from stagetree.training.checkpoint import directory_name
 from stagetree.training.schedule import HORIZON
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class StageTrunks:
         self._limit = limit
         self._waiting = waiting
         self._lease: Lease | None = None
-        self._waited = self._told = False
+        self._told = False
 
     def name(self, fields: Mapping[str, object]) -> str:
         """See ``Trunks.name``."""
@@ -79,12 +80,9 @@ class StageTrunks:
             useful = max(
                 (step for step in _planned(lease, steps[-1]) if step <= steps[-1]), default=0
             )
-            there = self._root / unfinished.TRUNKS / trunk / f"step-{useful:09d}"
+            there = self._root / unfinished.TRUNKS / trunk / directory_name(useful)
             if useful <= reached or there.exists():
                 return
-            if not self._waited:
-                self._waited = True
-                _log.info("waits for the first %d steps, which another run trains", useful)
             time.sleep(_POLL)
             before, asked = asked, time.perf_counter()
             self._waiting(asked - before)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
@@ -65,7 +64,7 @@ class Budget:
         """
         if self.timeout is None:
             return self
-        return dataclasses.replace(self, start=time.monotonic() - _since(place))
+        return replace(self, start=time.monotonic() - _since(place))
 
     def refuses(self, trials: Sequence[FrozenTrial], needed: float | None = None) -> str:
         """Return why no further trial may start, or an empty string when one may.

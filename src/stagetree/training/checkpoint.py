@@ -33,6 +33,11 @@ MANIFEST = "checkpoint.json"
 _PREFIX = "step-"
 
 
+def directory_name(step: int) -> str:
+    """Return how the directory of a checkpoint after so many steps is called."""
+    return f"{_PREFIX}{step:09d}"
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A whole checkpoint.
@@ -157,7 +162,7 @@ class Checkpoints:
 
     def _seal(self, directory: Path, manifest: Mapping[str, Any], step: int) -> Path:
         (directory / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        final = self.root / f"{_PREFIX}{step:09d}"
+        final = self.root / directory_name(step)
         shutil.rmtree(final, ignore_errors=True)
         directory.rename(final)
         for other in self._all():
