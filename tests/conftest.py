@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +94,34 @@ class Command:
             timeout=200,
             check=False,
         )
+
+    @contextlib.contextmanager
+    def dashboard(self, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+        """Serve a dashboard on a free port inside the block; gives its address and process."""
+        code = "from stagetree.cli import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "dashboard", *words, "--port", "0", "--json",
+             "--root", str(self.root)],
+            env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            yield json.loads(line)["url"], process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def wait_for(
+        self, condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300
+    ) -> None:
+        """Wait while a command that was started runs."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.02)
 
     def json(self, *words: str) -> Any:
         """Return what ``stagetree ... --json`` prints about this root."""

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,16 +14,6 @@ import pytest
 
 pytestmark = pytest.mark.faults
 LINE = ("numerics=fp32", "tracker=none", "model=tiny", "debug=short")
-
-
-def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
 
 
 def records(root: Path) -> list[dict[str, object]]:
@@ -71,7 +60,7 @@ def test_a_killed_search_is_finished_by_the_same_line(command) -> None:
         "sampler=random",
     )
     process = command.start(*line)
-    wait_for(in_stage(command.root, "distill", 1), process)
+    command.wait_for(in_stage(command.root, "distill", 1), process)
     process.kill()
     process.wait()
     (before,) = command.json("trials", "killed")
@@ -90,7 +79,7 @@ def test_a_killed_search_is_finished_by_the_same_line(command) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_says_so_and_is_resumable(command, number, code) -> None:
     process = command.start(*LONG)
-    wait_for(in_stage(command.root, "distill", 1), process)
+    command.wait_for(in_stage(command.root, "distill", 1), process)
     process.send_signal(number)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == code, output
@@ -103,7 +92,7 @@ def test_a_stopped_run_says_so_and_is_resumable(command, number, code) -> None:
 
 def test_an_interrupted_stage_ends_as_an_uninterrupted_one(command, command_at, tmp_path) -> None:
     process = command.start(*LONG)
-    wait_for(in_stage(command.root, "distill", 1), process)
+    command.wait_for(in_stage(command.root, "distill", 1), process)
     process.kill()
     process.wait()
     assert command.run(*LONG).returncode == 0

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,7 +102,7 @@ def test_lines_at_once_that_differ_in_length_train_their_trunk_once(command) -> 
 
 def test_who_waits_for_a_trunk_says_so_and_goes_on_when_the_other_one_is_killed(command) -> None:
     first = command.start(*HORIZONS, "stages.finetune.epochs=12")
-    wait_for(lambda: any((command.root / "store").glob("trunks/*/step-*")), first)
+    command.wait_for(lambda: any((command.root / "store").glob("trunks/*/step-*")), first)
     first.send_signal(signal.SIGSTOP)
     second = command.start(*HORIZONS, "stages.finetune.epochs=10")
     said = iter(second.stdout.readline, "")
@@ -115,11 +112,3 @@ def test_who_waits_for_a_trunk_says_so_and_goes_on_when_the_other_one_is_killed(
     assert second.returncode == 0, output
     [(epochs, step)] = forks(command).items()
     assert (epochs, step > 0) == (10, True)
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +32,6 @@ def studies(command) -> Path:
     return Path(command.root / "studies")
 
 
-@contextlib.contextmanager
-def served(command, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start a dashboard on a free port; gives its address and its process."""
-    code = "from stagetree.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "dashboard", *words, "--port", "0", "--json",
-         "--root", str(command.root)],
-        env=command.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield json.loads(line)["url"], process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def ask(url: str, method: str = "GET", content: object = None) -> tuple[int, Any]:
     data = None if content is None else json.dumps(content).encode()
     headers = {"Content-Type": "application/json"}
@@ -66,7 +45,7 @@ def ask(url: str, method: str = "GET", content: object = None) -> tuple[int, Any
 
 def test_all_studies_are_shown_and_none_can_be_changed(command, studies: Path) -> None:
     before = {path: path.read_bytes() for path in studies.glob(f"*/{FILE}")}
-    with served(command) as (url, process):
+    with command.dashboard() as (url, process):
         _, listed = ask(f"{url}api/studies")
         found = {study["study_name"]: study["study_id"] for study in listed["study_summaries"]}
         assert sorted(found) == ["ner", "sentiment"]
@@ -94,7 +73,7 @@ def test_all_studies_are_shown_and_none_can_be_changed(command, studies: Path) -
 
 
 def test_one_study_can_be_opened_for_changes(command, studies: Path) -> None:
-    with served(command, "ner", "--read-write") as (url, _):
+    with command.dashboard("ner", "--read-write") as (url, _):
         _, listed = ask(f"{url}api/studies")
         (study,) = listed["study_summaries"]
         note = {"body": "look at trial 2", "version": 1}

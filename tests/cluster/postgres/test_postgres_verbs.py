@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -28,23 +25,6 @@ def line(command, database: str) -> tuple[str, ...]:
     return words
 
 
-@pytest.fixture
-def dashboard(command) -> Iterator[str]:
-    code = "from stagetree.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "dashboard", "s", "--port", "0", "--json",
-         "--root", str(command.root)],
-        env=command.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        told = process.stdout.readline()
-        assert told, process.communicate()[1]
-        yield json.loads(told)["url"]
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_every_verb_that_reads_a_search_finds_it(command, line) -> None:
     planned = command.json("plan", "-m", *line)
     assert (planned["stage_executions"], planned["exact"]) == (0, True)
@@ -64,7 +44,10 @@ def test_a_search_is_confirmed_with_fresh_seeds(command, line) -> None:
     assert again == found
 
 
-def test_the_dashboard_shows_it(line, dashboard: str) -> None:
-    with urllib.request.urlopen(f"{dashboard}api/studies", timeout=60) as answer:
+def test_the_dashboard_shows_it(command, line) -> None:
+    with (
+        command.dashboard("s") as (url, _),
+        urllib.request.urlopen(f"{url}api/studies", timeout=60) as answer,
+    ):
         [study] = json.loads(answer.read())["study_summaries"]
     assert study["study_name"] == "s"
