@@ -21,6 +21,8 @@ _OBJECT_STORE = 100 * 2**20  # workers exchange lines of text through Ray, and n
 _TOKEN_HINT = "; set RAY_AUTH_MODE=token where the cluster asks for a token"
 _ATTEMPTS = 3
 """How often a cluster is asked for a client's server, which at times does not come up."""
+_NOT_UP = ("Starting Ray client server failed", "Proxy failed to Connect to backend")
+"""What it says then; whatever else is wrong would be so again."""
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _SETTINGS = 4
 _FRAME_HEADER = 9
@@ -104,11 +106,11 @@ def _init(arguments: Mapping[str, Any]) -> None:
     """Connect, and try again where the cluster gave up starting a server for this client."""
     import ray
 
-    for left in reversed(range(_ATTEMPTS)):
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             ray.init(**arguments)
-        except ConnectionAbortedError:
-            if not left:
+        except ConnectionAbortedError as error:
+            if attempt == _ATTEMPTS or not any(text in str(error) for text in _NOT_UP):
                 raise
         else:
             return

@@ -30,8 +30,8 @@ SETTINGS = {
     "RAY_health_check_period_ms": "300",
     "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_failure_threshold": "5",
-    # The process that starts the servers of clients forks while gRPC is at work, whose handlers
-    # of forks then leave a channel dead at times; its children need none, they start a program.
+    # The process that starts the servers of clients forks while gRPC is at work. At times such a
+    # server did not come up; gRPC's handlers of forks are suspected, and nobody needs them here.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 
